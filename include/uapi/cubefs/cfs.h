@@ -45,7 +45,7 @@
 
 #define CFS_NAME_LEN_MAX	255	/* bytes of one name, valid UTF-8 */
 #define CFS_LINK_LEN_MAX	4095	/* bytes of a symlink target */
-#define CFS_XATTR_SIZE_MAX_	65536	/* bytes of an xattr value or list */
+#define CFS_XATTR_BYTES_MAX	65536	/* bytes of an xattr value or list */
 #define CFS_CONFIG_LEN_MAX	8192	/* bytes of a mount's configuration string */
 #define CFS_REPLY_MAX		(16 << 20)	/* bytes of any answer (extent lists) */
 #define CFS_REQ_BYTES_MAX	(72 << 10)	/* a fetch buffer of this size holds any request */
@@ -370,7 +370,6 @@ struct cfs_stats {		/* CFS_IOC_STATS: of one session; since mount */
 	__u64 read_wire_bytes;		/* file data received from data nodes by the kernel */
 	__u64 append_wire_bytes;	/* file data sent as appends */
 	__u64 overwrite_wire_bytes;	/* file data sent as overwrites */
-	__u64 upcall_data_bytes;	/* file data that went through the daemon: counted where data enters a request, so 0 is a finding */
 	__u64 rehomed_bytes;		/* sent again to another extent */
 	__u64 crc_errors;
 	__u64 read_packets, append_packets, overwrite_packets;
@@ -379,7 +378,7 @@ struct cfs_stats {		/* CFS_IOC_STATS: of one session; since mount */
 	__u64 conn_faults;
 	__u64 uncommitted_bytes;	/* now */
 	__u64 dirty_inodes;		/* now: inodes held for data not yet committed */
-	__u64 reserved[8];
+	__u64 reserved[9];
 };
 
 #define CFS_IOC_ATTACH		_IOWR('C', 0x01, struct cfs_attach)
