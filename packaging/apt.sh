@@ -43,6 +43,7 @@ cfs_codename() { case $1 in 12) echo bookworm ;; 13) echo trixie ;; esac; }
 # Prints the URI of the Debian mirror that this system already uses.
 cfs_mirror() {
   local uri
+  # shellcheck disable=SC2016  # apt's own $(...)
   uri=$(apt-get indextargets --format '$(COMPONENT) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
     awk '$1 == "main" && $2 ~ /^https?:.*\/debian\/?$/ { print $2; exit }') || true
   printf '%s\n' "${DEBIAN_MIRROR:-${uri:-http://deb.debian.org/debian}}"
