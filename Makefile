@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+# Front door. CMake builds user space, Kbuild the module; this file only calls them.
+# Everything built is in build/, everything slow to fetch or make in $CUBEFS_CACHE (~/.cache/cubefs-client).
+SHELL := /bin/bash
+PRESET ?= release
+B := build/$(PRESET)
+JOBS ?= $(shell nproc)
+KERNEL ?= stock
+HOST_KDIR := /lib/modules/$(shell uname -r)/build
+CHANGED_SINCE ?=
+
+.DEFAULT_GOAL := all
+.PHONY: all help deps user kmod kmod-guest bpf demo test check test-debug nightly vm format lint install clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@echo
+	@echo "  PRESET=release|asan|tsan   KERNEL=stock|newer|debug   JOBS=$(JOBS)"
+
+all: deps user kmod ## build everything: daemon, tools, BPF, tests, module
+
+deps: ## install what building and testing needs (asks before it touches apt sources)
+	@packaging/deps.sh
+
+user: | deps
+	@[ -f $(B)/build.ninja ] || cmake --preset $(PRESET) >/dev/null
+	@cmake --build $(B) -j $(JOBS)
+
+kmod: kmod-guest
+	@if [ -e "$(HOST_KDIR)/Makefile" ]; then \
+	  tests/vm/kbuild "$(HOST_KDIR)" kmod build/kmod-host && echo "module for this kernel: build/kmod-host/kmod/cubefs.ko"; \
+	else echo "no headers of the running kernel ($$(uname -r)): the module was built for the guest only"; fi
+
+kmod-guest: | deps
+	@tests/vm/get-kernel $(KERNEL)
+	@tests/vm/kbuild $(KERNEL) kmod build/kmod-$(KERNEL)
+
+demo: all ## mini cluster + guest + kernel mount: copy a real tree in, compare, edit, compare; about 4 minutes
+	@tools/demo/demo.sh
+
+test: all ## all suites: unit, golden, daemon, FUSE, kernel in a stock and a debug guest
+	@tests/run
+
+check: user ## no root, no guest, under two minutes: unit, golden, daemon against the mini cluster
+	@tests/run --quick
+
+test-debug: all ## the whole kernel suite on the KASAN, lockdep, kmemleak kernel
+	@tests/run --suite kernel-debug-full
+
+nightly: all ## everything, long: newer kernel, full debug suite, random tests with many seeds
+	@tests/run --nightly
+
+vm: all ## a shell in a guest: module loaded, volume mounted at /mnt/cubefs
+	@tools/demo/shell.sh
+
+format: ## clang-format all C++ sources
+	@git ls-files 'daemon/*.cc' 'daemon/*.h' 'tools/*.cc' 'tools/*.h' 'tests/*.cc' 'tests/*.h' | xargs clang-format-14 -i
+
+lint: all ## clang-format, clang-tidy on changed files, shellcheck, sparse, checkpatch, SPDX lines
+	@tests/lint $(CHANGED_SINCE)
+
+install: all ## install daemon, tools, systemd unit and (for the running kernel) the module
+	cmake --install $(B)
+	@if [ -e build/kmod-host/kmod/cubefs.ko ]; then \
+	  install -D -m 644 build/kmod-host/kmod/cubefs.ko "/lib/modules/$$(uname -r)/extra/cubefs.ko" && depmod; fi
+
+clean: ## remove build/ (the cache of kernels stays)
+	rm -rf build

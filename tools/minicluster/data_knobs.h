@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Fault knobs of one data node.
+///
+/// Purpose   Everything a test can make a data node do wrong, by name, at run time.
+/// Lifetime  Owned by the cluster, outlives its node; survives a stop and start of the node.
+/// Threads   All members are atomics: set from any thread, read by every connection.
+/// Failure   set() returns a sentence instead of changing anything.
+///
+/// Names for set("name=value"); OP is an opcode, 0 or absent for any; numbers decimal or 0x hex:
+///   delay_ms=N             wait before each reply
+///   drop_reply=COUNT[:OP]  execute, never answer
+///   close_after=COUNT[:OP] execute, then close the connection instead of answering
+///   cut_reply=COUNT[:OP]   send half of the reply, then close
+///   half_close=COUNT[:OP]  execute, then close only the sending direction
+///   corrupt_crc=COUNT[:OP] answer with a CRC that does not fit
+///   follower_failure=COUNT[:OP]  forwarded request: written here, reported as a follower's failure
+///   read_error=COUNT[:CHUNKS]    read replies break off with an error after CHUNKS good packets (1)
+///   force_result=OP:CODE[:COUNT] answer CODE without executing; COUNT 0 takes it back (1)
+///   tiny_ready=0|1         tiny extents usable
+///   tiny_ready_after_ms=N  ... only this long after a partition was loaded (real servers: 2 minutes)
+///   tiny_repair_ms=N       a broken tiny extent comes back after this time
+///   read_chunk_bytes=N     131072 ... 5242880, payload of one read reply
+///   hang=0|1               accept and read, never execute or answer
+///   full=0|1|PARTITION     no space: on no, every or one partition (ids above 1)
+///   proto0=0|1             accept writes without the protocol version flag
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "cubefs/cfs_wire.h"
+
+namespace cfs::mini {
+
+/// A fault for the next `count` requests with a given opcode.
+class ArmedFault {
+ public:
+  /// `opcode` 0 matches any; `detail` is a result code or a number of chunks; count 0 disarms.
+  void arm(uint32_t count, uint8_t opcode, uint8_t detail);
+  /// Uses the fault up once. Returns its detail, nothing when it is not armed for this opcode.
+  std::optional<uint8_t> take(uint8_t opcode);
+  [[nodiscard]] uint32_t left() const;
+
+ private:
+  std::atomic<uint64_t> bits_{0};  ///< count << 16 | opcode << 8 | detail
+};
+
+struct DataKnobs {
+  std::atomic<uint32_t> delay_ms{0};
+  std::atomic<bool> hang{false};
+  std::atomic<bool> tiny_ready{true};
+  std::atomic<uint32_t> tiny_ready_after_ms{0};
+  std::atomic<uint32_t> tiny_repair_ms{120'000};
+  std::atomic<uint32_t> read_chunk_bytes{CFS_BLOCK_SIZE};
+  std::atomic<uint64_t> full{0};  ///< 0 none, 1 all, else a partition id
+  std::atomic<bool> proto0{false};
+  ArmedFault drop_reply;
+  ArmedFault close_after;
+  ArmedFault cut_reply;
+  ArmedFault half_close;
+  ArmedFault corrupt_crc;
+  ArmedFault follower_failure;
+  ArmedFault read_error;
+  ArmedFault force_result;
+
+  /// Changes one knob. Returns an empty string, or what is wrong with the text.
+  std::string set(std::string_view assignment);
+  /// Every knob as "name=value", one a line; armed faults show how many are left.
+  [[nodiscard]] std::string text() const;
+  [[nodiscard]] bool is_full(uint64_t partition_id) const {
+    const uint64_t value = full.load(std::memory_order_relaxed);
+    return value == 1 || (value != 0 && value == partition_id);
+  }
+};
+
+}  // namespace cfs::mini
