@@ -5,10 +5,13 @@
 /// Threads  Everything runs on the thread that calls run(), except post() and stop() (any thread).
 /// Lifetime run() returns after stop() when no spawned task is left; destroy the loop after that.
 ///          Stopping: tasks waiting in sleep() are woken with -ECANCELED; other waits end by
-///          closing or shutting down their descriptors, which is their owners' duty.
+///          closing or shutting down their descriptors, which is their owners' duty: shutdown() a
+///          socket, drain the kernel channel; close() alone does not end a pending operation.
 /// Failure  Awaited operations yield what the kernel yields: >= 0 or -errno. A full submission
-/// queue is
-///          flushed, never an error.
+///          queue is flushed, never an error.
+/// Without io_uring (refused by a container or an old kernel) a poll(2) backend serves the same
+///          calls, except command(), which yields -ENOSYS. CFS_LOOP=poll in the environment forces
+///          it. Descriptors should be blocking ones: on a non-blocking one -EAGAIN may come up.
 #pragma once
 
 #include <liburing.h>
@@ -21,6 +24,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "daemon/base/result.h"
@@ -35,22 +39,23 @@ class Loop {
   /// One submission whose completion resumes the awaiting coroutine. Address is the user_data.
   class Op {
    public:
-    using Prep = void (*)(io_uring_sqe*, const Op&);
     [[nodiscard]] bool await_ready() const noexcept { return false; }
     void await_suspend(std::coroutine_handle<> h);
     [[nodiscard]] int await_resume() const noexcept { return res_; }
 
    private:
     friend class Loop;
+    enum class Kind : std::uint8_t { kRecv, kSend, kConnect, kAccept, kPoll, kRead, kCommand };
     Loop* loop_ = nullptr;
-    Prep prep_ = nullptr;
     std::coroutine_handle<> waiter_;
+    Kind kind_ = Kind::kPoll;
     int res_ = 0;
     int fd_ = -1;
-    std::uint32_t op_ = 0;         // cmd_op, flags or poll mask
-    const void* p_ = nullptr;      // buffer, address or command payload
-    std::size_t n_ = 0;            // its length
-    __kernel_timespec timeout_{};  // 0: none
+    std::uint32_t op_ = 0;          // cmd_op, flags or poll mask
+    const void* p_ = nullptr;       // buffer, address or command payload
+    std::size_t n_ = 0;             // its length
+    __kernel_timespec timeout_{};   // 0: none
+    std::int64_t deadline_ms_ = 0;  // 0: none
   };
 
   static Result<std::unique_ptr<Loop>> create(unsigned entries = 512);
@@ -82,16 +87,30 @@ class Loop {
   /// loop.
   Task<void> offload(std::function<void()> fn);
 
-  static std::int64_t now_ms();  ///< CLOCK_MONOTONIC
+  static std::int64_t now_ms();          ///< CLOCK_MONOTONIC
+  [[nodiscard]] bool has_uring() const;  ///< false: poll backend, command() is refused
 
  private:
+  friend class Event;
+  friend class AsyncMutex;
   struct Impl;
+  struct Backend;
+  struct UringBackend;
+  struct PollBackend;
+  class OffloadPool;
+  struct Sleeper;
+  struct Offload;
+  struct Detached;
+  /// Resume `h` from the loop of this thread, soon; at once when no loop runs here.
+  static void schedule(std::coroutine_handle<> h);
+  static Detached run_root(Impl* impl, Task<void> task);
+  Op make_op(Op::Kind kind, int fd, const void* p, std::size_t n, Millis timeout) const;
   explicit Loop(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
   bool stopping_ = false;
 };
 
-/// Wakes every waiter once; loop thread only.
+/// Wakes every waiter once; loop thread only. Waiters run later, from the loop, not inside set().
 class Event {
  public:
   void set();
@@ -118,8 +137,10 @@ class AsyncMutex {
     explicit Lock(AsyncMutex* m) : m_(m) {}
     Lock(Lock&& o) noexcept : m_(std::exchange(o.m_, nullptr)) {}
     Lock& operator=(Lock&&) = delete;
-    ~Lock() {
-      if (m_) m_->unlock();
+    ~Lock() { release(); }
+    /// Unlock early.
+    void release() {
+      if (m_) std::exchange(m_, nullptr)->unlock();
     }
 
    private:
