@@ -1,0 +1,169 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Purpose   Tests of the guest runner itself. Everything else that runs in a guest believes its
+#           verdict, so a runner that lets a bad kernel log or a lost exit status pass would turn
+#           the whole suite into decoration.
+# Lifetime  One temporary directory, removed at the end; guests are those of tests/vm/run.
+# Failure   Prints each failed check with its output; exit 1 when there is one.
+# Usage     tests/vm/selftest.sh [stock|newer|debug]   (about 3 minutes for stock)
+set -uo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+run=$here/run
+kernel=${1:-stock}
+dir=$(mktemp -d /var/tmp/cubefs-vm-selftest.XXXXXX)
+trap 'rm -rf "$dir"' EXIT
+passed=0 failed=0
+
+# guest ARGS...: runs a guest; leaves its status in $status, output in $dir/out and $dir/err.
+guest() {
+  (cd "$dir" && exec "$run" --kernel "$kernel" "$@") >"$dir/out" 2>"$dir/err" </dev/null
+  status=$?
+}
+
+# expect WHAT CONDITION...: one check.
+expect() {
+  local what=$1
+  shift
+  if "$@"; then
+    echo "ok   $what"
+    passed=$((passed + 1))
+  else
+    echo "FAIL $what (status $status)"
+    sed 's/^/     | /' "$dir/out" "$dir/err"
+    failed=$((failed + 1))
+  fi
+}
+
+out_is() { [ "$(cat "$dir/out")" = "$1" ]; }
+err_has() { grep -q -- "$1" "$dir/err"; }
+
+# What it breaks: a failed suite that counts as passed.
+test_status_and_streams() {
+  # shellcheck disable=SC2016
+  guest -- bash -c 'echo to-out; echo to-err >/dev/stderr; exit 7'
+  expect "exit status passes through" test "$status" = 7
+  expect "stdout alone is on stdout" out_is to-out
+  expect "stderr is on stderr" err_has '^to-err$'
+}
+
+# What it breaks: file names with blanks, quotes or line breaks in tests.
+test_arguments() {
+  local odd=$'two words\nand "quotes" $HOME \\ \'x\' *'
+  guest -- printf '<%s>' "$odd" '' last
+  expect "arguments arrive exactly" out_is "<$odd><><last>"
+  expect "a clean run passes" test "$status" = 0
+}
+
+# What it breaks: kernel defects that nobody sees.
+test_kernel_reports() {
+  guest --log "$dir/log" -- bash -c 'echo "WARNING: test" >/dev/kmsg'
+  expect "a warning in the kernel log fails the run" test "$status" = 1
+  expect "the report is shown" err_has 'WARNING: test'
+  expect "the kernel log is kept" grep -q 'WARNING: test' "$dir/log"
+  guest -- bash -c 'echo "WARNING: test" >/dev/kmsg; exit 5'
+  expect "the command's own failure has precedence" test "$status" = 5
+}
+
+# What it breaks: a crashed guest that counts as a failed (or passed) command.
+test_death() {
+  guest -- bash -c 'echo c >/proc/sysrq-trigger; sleep 60'
+  expect "a crashed guest is 125" test "$status" = 125
+  expect "its last words are shown" err_has 'sysrq'
+  guest --time-limit 40 -- sleep 600
+  expect "a guest over its time is 125" test "$status" = 125
+  expect "and says so" err_has 'time limit'
+}
+
+# What it breaks: every test with servers outside the guest.
+test_network() {
+  # shellcheck disable=SC2016
+  guest --host-command 'exec python3 -m http.server --bind "$CUBEFS_HOST_IP" 8123' -- bash -c '
+    exec 3<>"/dev/tcp/$CUBEFS_HOST_IP/8123" && printf "GET /out HTTP/1.0\r\n\r\n" >&3 &&
+    head -n 1 <&3'
+  expect "the guest reaches a host command" grep -q '^HTTP/1.0 200' "$dir/out"
+  guest --net none -- bash -c 'ip -o link; test -z "${CUBEFS_HOST_IP:-}"'
+  expect "--net none has no card" bash -c "test $status = 0 && ! grep -q eth0 '$dir/out'"
+}
+
+# What it breaks: results that tests leave for the host, and the host's own files.
+test_files() {
+  local shared
+  shared=$(mktemp -d "$dir/bind.XXXXXX")
+  mkdir "$dir/elsewhere"
+  echo host >"$shared/from-host"
+  (
+    cd "$dir/elsewhere" || exit
+    "$run" --kernel "$kernel" --bind "$shared" -- bash -c '
+      cat "$1/from-host"; echo guest >"$1/from-guest"; echo here >in-cwd
+      touch /usr/cubefs-selftest && echo root writable' bash "$shared"
+  ) >"$dir/out" 2>"$dir/err" </dev/null
+  status=$?
+  expect "a bound directory can be read" grep -q '^host$' "$dir/out"
+  expect "and written" grep -q '^guest$' "$shared/from-guest"
+  expect "so can the current directory" grep -q '^here$' "$dir/elsewhere/in-cwd"
+  expect "the root is writable in the guest" grep -q 'root writable' "$dir/out"
+  expect "but not changed on the host" test ! -e /usr/cubefs-selftest
+}
+
+# What it breaks: machines that fill up with stray emulators.
+test_cleanup() {
+  local before after pid
+  before=$(pgrep -c 'qemu-system-x86|virtiofsd')
+  (cd "$dir" && exec "$run" --kernel "$kernel" --host-command 'sleep 4711' -- sleep 500) \
+    >"$dir/out" 2>"$dir/err" </dev/null &
+  pid=$!
+  for _ in {1..100}; do
+    pgrep -f 'sleep 4711' >/dev/null && break
+    sleep 0.1
+  done
+  sleep 2
+  kill -TERM "$pid"
+  wait "$pid"
+  status=$?
+  after=$(pgrep -c 'qemu-system-x86|virtiofsd')
+  expect "SIGTERM ends the runner" test "$status" = 143
+  expect "no emulator or share daemon is left" test "$after" -le "$before"
+  expect "no host command is left" bash -c "! pgrep -f 'sleep 4711' >/dev/null"
+}
+
+# What it breaks: suites that run side by side.
+test_parallel() {
+  local first second
+  (cd "$dir" && exec "$run" --kernel "$kernel" -- echo one) >"$dir/one" 2>&1 </dev/null &
+  first=$!
+  (cd "$dir" && exec "$run" --kernel "$kernel" --cpus 1 --icount -- echo two) >"$dir/out" \
+    2>"$dir/err" </dev/null &
+  second=$!
+  wait "$first"
+  status=$?
+  expect "two guests at once, first" grep -q '^one$' "$dir/one"
+  wait "$second"
+  status=$?
+  expect "two guests at once, second, counting instructions" out_is two
+}
+
+# What it breaks: the leak check of the debug kernel, which would pass whatever leaks.
+test_leak_check() {
+  [ "$kernel" = debug ] || return 0
+  # The rule is tested, not the detector: a list as the kernel prints it must not pass.
+  printf 'unreferenced object 0xffff88800a1b2c3d (size 64):\n  comm "x", pid 1\n' >"$dir/leaks"
+  "$here/check-log" "$dir/leaks" >"$dir/out"
+  status=$?
+  expect "a leak fails the run" test "$status" = 1
+  guest -- bash -c 'test -w /sys/kernel/debug/kmemleak && test -d /sys/kernel/debug/failslab'
+  expect "the kernel has leak check and fault injection" test "$status" = 0
+}
+
+test_status_and_streams
+test_arguments
+test_kernel_reports
+test_death
+test_network
+test_files
+test_cleanup
+test_parallel
+test_leak_check
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
