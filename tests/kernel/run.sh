@@ -1,0 +1,20 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The kernel suite in a guest: mini cluster on the host side of the tap, module, daemon and tests in the guest.
+#   tests/kernel/run.sh stock|newer|debug [--short]
+set -eu
+cd "$(dirname "$0")/../.."
+kernel=$1
+shift
+B=$PWD/build/release
+tests/vm/get-kernel "$kernel"
+tests/vm/kbuild "$kernel" kmod "build/kmod-$kernel"
+
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+limit=900
+[ "$kernel" = stock ] || limit=3000
+tests/vm/run --kernel "$kernel" --time-limit "$limit" --module "build/kmod-$kernel/kmod/cubefs.ko" \
+  --host-command "exec '$B/tools/minicluster/cfs-minicluster' --dir '$dir' --ip \$CUBEFS_HOST_IP --tiny-ready-ms 0 \
+     --volume test:tester --volume single:tester:1" \
+  -- tests/kernel/suite.sh "$@"

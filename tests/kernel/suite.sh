@@ -1,0 +1,136 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Runs inside the guest (module loaded, mini cluster at $CUBEFS_HOST_IP). Each check prints "ok NAME" or "not ok NAME - why".
+#   tests/kernel/suite.sh [--short]     --short: fewer random operations, for the debug kernel
+set -u
+cd "$(dirname "$0")/../.."
+B=$PWD/build/release
+CFSCTL=$B/tools/cfsctl/cfsctl
+MASTER=$CUBEFS_HOST_IP:17010
+MNT=/mnt/cubefs
+SHORT=0
+[ "${1:-}" = --short ] && SHORT=1
+failed=0
+
+# check NAME COMMAND...: one test
+check() {
+  local name=$1 out start
+  shift
+  start=$(date +%s)
+  if out=$("$@" 2>&1); then
+    echo "ok $name ($(($(date +%s) - start)) s)"
+  else
+    echo "not ok $name - ${out//$'\n'/$'\n  '}"
+    failed=1
+  fi
+}
+
+# until SECONDS COMMAND...: poll until it succeeds
+until_ok() {
+  local end=$(($(date +%s) + $1))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    [ "$(date +%s)" -lt $end ] || return 1
+    sleep 0.2
+  done
+}
+
+mount_volume() { mkdir -p "$2" && "$CFSCTL" mount "$1@$MASTER" "$2" --owner tester --frontend kernel; }
+umount_volume() { "$CFSCTL" umount "$1"; }
+
+shows_mount() {
+  grep -q "^test@$MASTER.* $MNT cubefs " /proc/mounts || { cat /proc/mounts; return 1; }
+  df "$MNT" | tail -1 | awk '{exit !($2 > 0 && $3 <= $2)}' || { df "$MNT"; return 1; }
+  [ "$(stat -f -c %T "$MNT")" != "" ] && [ "$(stat -c %F "$MNT")" = directory ]
+}
+
+busy_refused() { ! rmmod cubefs 2>/dev/null; }
+
+persists() {
+  echo persistent >"$MNT/persist" && umount_volume "$MNT" && mount_volume test "$MNT" >/dev/null && [ "$(cat "$MNT/persist")" = persistent ]
+}
+
+# The daemon is killed while a process writes, reads and makes files; the next one takes over; nothing fails.
+survives_kill() {
+  local d=$MNT/kill i pid
+  mkdir -p "$d" || return 1
+  (
+    for i in $(seq 1 60); do
+      head -c 20000 /dev/urandom >"$d/f$i" || exit 1
+      mv "$d/f$i" "$d/g$i" || exit 1
+      cmp "$d/g$i" "$d/g$i" || exit 1
+      rm "$d/g$i" || exit 1
+    done
+  ) &
+  pid=$!
+  for i in 1 2 3; do
+    sleep 1
+    pkill -9 -x cfsd
+    sleep 0.3
+    "$CFSCTL" status >/dev/null 2>&1 || "$B/daemon/app/cfsd" >/dev/null 2>&1 &
+  done
+  wait "$pid" || return 1
+  [ -z "$(ls -A "$d")" ] && rmdir "$d"
+}
+
+start_daemon() {
+  setsid "$B/daemon/app/cfsd" </dev/null >/tmp/cfsd.log 2>&1 &
+  until_ok 10 "$CFSCTL" status
+}
+
+# With no daemon a blocked caller can be killed, and the daemon's return lets the rest go on.
+killable_without_daemon() {
+  pkill -9 -x cfsd
+  until_ok 5 sh -c '! pgrep -x cfsd'
+  stat "$MNT/never-seen-$RANDOM" >/dev/null 2>&1 &
+  local victim=$!
+  sleep 0.5
+  kill -0 $victim 2>/dev/null || return 1
+  kill -9 $victim
+  until_ok 5 sh -c "! kill -0 $victim 2>/dev/null" || return 1
+  wait $victim 2>/dev/null
+  stat "$MNT/persist" >/dev/null 2>&1 &
+  local waiter=$!
+  start_daemon || return 1
+  wait $waiter
+}
+
+forced_umount_without_daemon() {
+  mount_volume single /mnt/forced >/dev/null || return 1
+  echo x >/mnt/forced/f && sync
+  pkill -9 -x cfsd
+  until_ok 5 sh -c '! pgrep -x cfsd'
+  timeout 20 umount -f /mnt/forced || return 1
+  start_daemon
+}
+
+no_requests_left() { [ ! -e /proc/fs/netfs/requests ] || ! grep -q '[0-9]' <(tail -n +3 /proc/fs/netfs/requests); }
+
+unloads() {
+  umount_volume "$MNT" || return 1
+  "$CFSCTL" module unload || return 1
+  ! grep -q '^cubefs ' /proc/modules
+}
+
+curl_ready() { until_ok 30 curl -sf "http://$MASTER/admin/getIp"; }
+
+check cluster-up curl_ready
+check mount mount_volume test "$MNT"
+check mount-shown shows_mount
+check rmmod-refused-while-mounted busy_refused
+export CFS_TEST_DIR=$MNT
+if [ $SHORT = 1 ]; then
+  CFS_FSX_OPS=150 "$B/tests/fs/fs_suite" --gtest_brief=1 --gtest_filter='-Names.ReaddirManyEntries:Names.DeepTree:Data.Large' || failed=1
+else
+  "$B/tests/fs/fs_suite" --gtest_brief=1 || failed=1
+  for seed in 1 2 3; do
+    CFS_FSX_SEED=$seed CFS_FSX_OPS=600 "$B/tests/fs/fs_suite" --gtest_brief=1 --gtest_filter='Random.AgainstModel' || failed=1
+  done
+fi
+check persists-over-remount persists
+check survives-daemon-kill survives_kill
+check killable-without-daemon killable_without_daemon
+check forced-umount-without-daemon forced_umount_without_daemon
+check no-requests-left no_requests_left
+check umount-and-unload unloads
+exit $failed
