@@ -46,8 +46,11 @@ struct cfs_sb {
 	unsigned long flags;		/* A: CFS_SB_* */
 	struct cfs_counters *counters;	/* I: vmalloc_user; readers READ_ONCE, writers cfs_change_*() */
 	struct cfs_counts __percpu *counts; /* statistics, stats.c */
-	struct list_head link;		/* chan.c: list of sessions */
-	struct kref ref;		/* superblock, and every call in flight that names the session */
+	struct list_head link;		/* chan.lock: list of sessions */
+	u32 calls;			/* chan.lock: calls whose outcome nobody has been told yet */
+	struct kref ref;		/* superblock, and every call that names the session */
+	spinlock_t change_lock;		/* writers of counters and seq_floor; a leaf */
+	u64 seq_floor;			/* change_lock; readers READ_ONCE: values asked for earlier are not current */
 	atomic_t epoch;			/* bumped by CFS_IOC_INVALIDATE with ino 0: entries and attributes expire */
 
 	/* view.c */
@@ -76,10 +79,13 @@ struct cfs_data;
 struct cfs_inode {
 	struct netfs_inode netfs;	/* must be first */
 	u64 gen;			/* i_lock: generation of the attributes */
-	u64 attr_until;			/* jiffies64; attributes are believed until then. 0: ask */
-	u32 attr_epoch;			/* csb->epoch at that time */
-	u32 storage_class;
-	bool orphan;			/* i_lock: nlink reached 0 here: EVICT is owed */
+	u64 attr_until;			/* i_lock: jiffies64; attributes are believed until then. 0: ask */
+	u32 attr_epoch;			/* i_lock: csb->epoch at that time */
+	u32 storage_class;		/* i_lock */
+	s64 birth;			/* i_lock: the server's ctime, which is the time of creation, in seconds */
+	bool atime_set;			/* i_lock: utimes() set an atime here; servers do not return it */
+	atomic_t names_epoch;		/* directories: grows when the names below expire at once */
+	struct cfs_call *evict_call;	/* i_lock: EVICT, owed since nlink reached 0 here; else NULL */
 	struct cfs_data *data;		/* regular files; allocated with the inode */
 };
 
@@ -96,6 +102,10 @@ struct inode *cfs_iget(struct super_block *sb, const struct cfs_attr *attr, u64 
 void cfs_inode_apply(struct inode *inode, const struct cfs_attr *attr, u64 seq);
 /* Attributes from the cache while they are valid, else from the daemon. Killable. */
 int cfs_inode_refresh(struct inode *inode, bool force);
+/* CFS_IOC_INVALIDATE with an inode: expire what the flags say. Never waits for the daemon. */
+void cfs_inode_invalidate(struct cfs_sb *csb, u64 ino, u32 flags);
+/* CFS_IOC_INVALIDATE without: every name and attribute of the mount expires. */
+void cfs_epoch_bump(struct cfs_sb *csb);
 /* Local change of an inode's attributes or a directory's names: before sending, and after it ended. Returns seq. */
 u64 cfs_change(struct cfs_sb *csb, u64 ino);
 static inline u64 cfs_seq(struct cfs_sb *csb)
@@ -104,46 +114,79 @@ static inline u64 cfs_seq(struct cfs_sb *csb)
 }
 bool cfs_changed_since(struct cfs_sb *csb, u64 ino, u64 seq);
 
-extern const struct inode_operations cfs_dir_iops, cfs_file_iops, cfs_symlink_iops, cfs_special_iops;
-extern const struct file_operations cfs_dir_fops, cfs_file_fops;
-extern const struct dentry_operations cfs_dentry_ops;
-extern const struct xattr_handler * const cfs_xattr_handlers[];
+int cfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat, u32 request_mask,
+		unsigned int flags);
+int cfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *ia);
+
+extern const struct inode_operations cfs_file_iops, cfs_special_iops;	/* inode.c */
+extern const struct file_operations cfs_file_fops;			/* file.c */
+
+/* ---- dir.c, xattr.c ---- */
+ssize_t cfs_listxattr(struct dentry *dentry, char *list, size_t size);
+
+extern const struct inode_operations cfs_dir_iops, cfs_symlink_iops;	/* dir.c */
+extern const struct file_operations cfs_dir_fops;			/* readdir.c */
+extern const struct dentry_operations cfs_dentry_ops;			/* dir.c */
+extern const struct xattr_handler * const cfs_xattr_handlers[];		/* xattr.c */
 
 /* ---- chan.c: calls to the daemon ---- */
 /*
  * One request on its way to the daemon and back.
  *
  *   FREE -> QUEUED -> SENT -> DONE
- *             |  ^      |
- *             |  +------+        the daemon died: handed to the next one with CFS_REQ_F_RESUMED
- *             |         +--> ORPHAN -> DONE   the waiter was killed: the answer is dropped
- *             +--> DONE                       killed before delivery, forced unmount, or no daemon for too long
+ *            ^ |  ^     |
+ *            | |  +-----+       the daemon died: handed to the next one with CFS_REQ_F_RESUMED
+ *            | |        +--> ORPHAN -> DONE   nobody waits any more: the answer is dropped
+ *            | +--> ORPHAN                    delivered although nobody waits (CFS_REQ_F_FORGET)
+ *            | +--> DONE                      withdrawn before delivery: killed, forced, no daemon for too long
+ *            +--- ORPHAN                      the daemon died in the middle of something that must be finished
  *
- * Only cfs_call_move() (chan.c) changes the state, under chan.lock.
+ * The daemon owns SENT and ORPHAN, and with them the progress record: such a slot is reused only after its answer or
+ * its death, even when the outcome was told long ago. Only cfs_call_move() (chan.c) changes the state, under chan.lock.
  */
 struct cfs_call {
 	struct cfs_req req;
-	const void *name, *name2, *data;	/* caller's memory for synchronous calls; owned (kvfree) with own_data */
+	/*
+	 * Byte strings. Synchronous calls: the caller's memory, copied at submission, since a killed caller leaves before
+	 * the daemon has read them. With own_data: kvmalloc'ed, freed with the call; asynchronous calls must own theirs.
+	 */
+	const void *name, *name2, *data;
 	bool own_data;
 	/* answer */
 	int res;				/* >= 0 or -errno */
-	void *reply;				/* kvmalloc'ed; NULL when empty */
+	void *reply;				/* NULL when empty */
 	u32 reply_len;
-	u32 reply_max;				/* most that this call accepts, <= CFS_REPLY_MAX */
-	/* asynchronous: runs once in process context (workqueue), then frees the call with cfs_call_put(); NULL: synchronous */
+	u32 reply_max;				/* most that this call accepts, <= CFS_REPLY_MAX; 256 unless set */
+	/* asynchronous: runs once in process context (workqueue), ends with cfs_call_put(); NULL: synchronous */
 	void (*done)(struct cfs_call *call);
 	void *priv;
 	/* chan.c only */
-	int state;
-	refcount_t ref;
-	struct cfs_sb *csb;			/* strong */
-	struct list_head node;
+	int state;				/* L: chan.lock */
+	bool waiting;				/* L: somebody waits for the outcome, and has not been told */
+	u16 slot;				/* L: valid while in the slot table */
+	u64 queued_ns;				/* I: time of submission, for the trace */
+	u64 since;				/* I: jiffies64 of submission */
+	refcount_t ref;				/* caller (or done), channel, delivery */
+	struct cfs_sb *csb;			/* strong; NULL for events of connections */
+	struct list_head node;			/* L: one of the queues of the channel */
 	struct completion completion;
 	struct work_struct work;
-	u64 queued_ns;
+	u8 small[128];				/* an answer that fits needs no allocation: COMMIT must not */
 };
 
+/* Without __GFP_FS in @gfp (write-back, reclaim): from a reserve, does not fail. */
 struct cfs_call *cfs_call_alloc(struct cfs_sb *csb, u16 op, u64 ino, gfp_t gfp);
+/* Byte strings of a call: the pointer and its length in the request. */
+static inline void cfs_call_name(struct cfs_call *call, const void *name, u32 len)
+{
+	call->name = name;
+	call->req.name_len = len;
+}
+static inline void cfs_call_data(struct cfs_call *call, const void *data, u32 len)
+{
+	call->data = data;
+	call->req.data_len = len;
+}
 void cfs_call_put(struct cfs_call *call);
 /* Send and wait (killable, with the mount's limit). Returns res; the answer is in call->reply until cfs_call_put(). */
 int cfs_call_sync(struct cfs_call *call);
@@ -151,14 +194,24 @@ int cfs_call_sync(struct cfs_call *call);
 void cfs_call_async(struct cfs_call *call);
 /* Fixed-size answer: copies min(len) and checks that at least @len bytes came, else -EPROTO. Returns res. */
 int cfs_call_fixed(struct cfs_call *call, void *out, u32 len);
-void cfs_event(struct cfs_sb *csb, const struct cfs_req *event_args);	/* any context that may allocate NOFS */
+/* Tell the daemon; only @event_args->event is read. @csb may be NULL. Process context, may allocate NOFS. */
+void cfs_event(struct cfs_sb *csb, const struct cfs_req *event_args);
 void cfs_chan_add_session(struct cfs_sb *csb);
-void cfs_chan_del_session(struct cfs_sb *csb);	/* cancels its calls with -EIO; returns when none is left */
+/* Unmount: lets a daemon answer what is under way, cancels the rest with -EIO, sends UNMOUNT; no call is left after. */
+void cfs_chan_del_session(struct cfs_sb *csb);
 void cfs_chan_abort_session(struct cfs_sb *csb);	/* umount -f: every call of it fails with -EIO now */
 struct cfs_sb *cfs_session_get(u32 session);	/* strong reference or NULL */
 int cfs_chan_init(void);
 void cfs_chan_exit(void);
 struct net *cfs_chan_net(void);			/* network namespace of the attached daemon, strong; NULL when none */
+/* For dev.c. */
+int cfs_chan_attach(struct file *file, struct cfs_attach *arg);
+bool cfs_chan_attached(const struct file *file);
+void cfs_chan_release(struct file *file);	/* last close: undoes attach, if it was this file */
+void cfs_chan_drain(struct file *file);
+int cfs_chan_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);
+void cfs_chan_sessions(void *buf, u32 buf_len, u32 *count, u32 *need);
+int cfs_chan_mmap_progress(struct vm_area_struct *vma);
 
 /* ---- dev.c: /dev/cubefs ---- */
 int cfs_dev_init(void);
@@ -201,11 +254,13 @@ void cfs_conn_exit(void);
 
 /* ---- data.c, extent.c, file.c: file data ---- */
 int cfs_data_alloc(struct cfs_inode *ci);		/* at inode allocation for regular files */
-void cfs_data_free(struct cfs_inode *ci);		/* at inode free */
+void cfs_data_free(struct cfs_inode *ci);		/* at inode free (process context, may sleep); data may be NULL */
 void cfs_data_setup(struct inode *inode);		/* a_ops, netfs ops, large folios; regular files, at I_NEW */
 void cfs_data_evict(struct inode *inode);		/* evict_inode: nothing is dirty or uncommitted any more (asserted) */
-/* Local bytes dirty, in flight or uncommitted: a server's size and mtime are not taken. Any context. */
+/* Local bytes dirty, in flight or uncommitted: a server's size and mtime are not taken. Any context, i_lock may be held. */
 bool cfs_data_busy(struct inode *inode);
+/* A server's size is taken: i_size and netfs' idea of the server's size. i_lock held, not busy. */
+void cfs_data_set_size(struct inode *inode, u64 size);
 /* Clean pages and extent map are from another generation: drop them (pages only if not dirty). May sleep. */
 void cfs_data_invalidate(struct inode *inode);
 /* setattr(size): flush, truncate at the server, page cache and map. inode lock held. Fills @attr on success. */

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * cubefs: everything that differs between the supported kernels (6.12 and later).
+ *
+ * Kbuild looks at the kernel's headers and defines CFS_*; macros that came with a change are asked for directly. Versions
+ * are not compared: Debian back-ports.
+ */
+#ifndef CFS_COMPAT_H
+#define CFS_COMPAT_H
+
+#include <linux/dcache.h>
+#include <linux/fs.h>
+#include <linux/io_uring/cmd.h>
+#include <linux/net.h>
+#include <linux/netfs.h>
+
+/* 6.18: io_uring_cmd_done() lost its second result; the payload accessor became a macro with a type. */
+#ifdef io_uring_sqe128_cmd
+#define cfs_cmd_done(cmd, ret, fl)	io_uring_cmd_done(cmd, ret, fl)
+#define cfs_sqe_payload(cmd, type)	io_uring_sqe128_cmd((cmd)->sqe, type)
+#else
+#define cfs_cmd_done(cmd, ret, fl)	io_uring_cmd_done(cmd, ret, 0, fl)
+#define cfs_sqe_payload(cmd, type)	((const type *)io_uring_sqe_cmd((cmd)->sqe))
+#endif
+
+/* 6.19: task work of a command is told by a request and a token. */
+#ifdef IO_URING_CMD_TASK_WORK_ISSUE_FLAGS
+#define CFS_TW_FN(fn)	void fn(struct io_tw_req tw_req, io_tw_token_t tw)
+#define CFS_TW_CMD	io_uring_cmd_from_tw(tw_req)
+#define CFS_TW_FLAGS	IO_URING_CMD_TASK_WORK_ISSUE_FLAGS
+#else
+#define CFS_TW_FN(fn)	void fn(struct io_uring_cmd *tw_cmd, unsigned int tw_flags)
+#define CFS_TW_CMD	tw_cmd
+#define CFS_TW_FLAGS	tw_flags
+#endif
+
+/* 6.19: kernel_connect() and kernel_bind() take an address of a type without a size. */
+#ifdef CFS_SOCKADDR_UNSIZED
+typedef struct sockaddr_unsized cfs_sockaddr;
+#else
+typedef struct sockaddr cfs_sockaddr;
+#endif
+
+/* 6.19: i_state is read by a function. */
+static inline bool cfs_inode_is_new(struct inode *inode)
+{
+#ifdef CFS_INODE_STATE_READ
+	return inode_state_read_once(inode) & I_NEW;
+#else
+	return READ_ONCE(inode->i_state) & I_NEW;
+#endif
+}
+
+/* 6.17: dentry operations are set by a function. */
+static inline void cfs_set_d_op(struct super_block *sb, const struct dentry_operations *ops)
+{
+#ifdef CFS_SET_DEFAULT_D_OP
+	set_default_d_op(sb, ops);
+#else
+	sb->s_d_op = ops;
+#endif
+}
+
+/*
+ * netfs: the termination helpers lost was_async and the error moved into the sub-request, for reads even between 6.12.95
+ * and 6.12.117; NETFS_SREQ_MADE_PROGRESS must be set where it exists.
+ */
+static inline void cfs_read_done(struct netfs_io_subrequest *sr, size_t got, int err)
+{
+	if (!err)
+		sr->transferred += got;
+#ifdef NETFS_SREQ_MADE_PROGRESS
+	if (!err && got)
+		__set_bit(NETFS_SREQ_MADE_PROGRESS, &sr->flags);
+#endif
+#ifdef CFS_READ_TERM_ASYNC
+	netfs_read_subreq_terminated(sr, err, false);
+#else
+	sr->error = err;
+	netfs_read_subreq_terminated(sr);
+#endif
+}
+
+static inline void cfs_write_done(struct netfs_io_subrequest *sr, ssize_t ret)
+{
+#ifdef NETFS_SREQ_MADE_PROGRESS
+	if (ret > 0)
+		__set_bit(NETFS_SREQ_MADE_PROGRESS, &sr->flags);
+#endif
+#ifdef CFS_WRITE_TERM_ASYNC
+	netfs_write_subrequest_terminated(sr, ret, false);
+#else
+	netfs_write_subrequest_terminated(sr, ret);
+#endif
+}
+
+#endif
