@@ -226,6 +226,16 @@ std::string encode_error(int32_t code, std::string_view msg) {
   return envelope_text(code, msg.empty() ? master_code_text(code) : msg, "null");
 }
 
+template <>
+std::string encode(const LimitReq& request) {
+  return detail::encode_json(request);
+}
+
+template <>
+Result<LimitReq> decode(std::string_view body) {
+  return detail::decode_json<LimitReq>(body);
+}
+
 template <class T>
 Result<T> decode_reply(std::string_view body) {
   return detail::with_json<T>(body, [](detail::Element root) { return read_reply<T>(root); });

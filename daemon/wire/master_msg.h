@@ -541,6 +541,36 @@ struct LimitRsp {
   }
 };
 
+/// Build of a program, part of LimitReq.
+struct BuildVersion {
+  std::string role{};
+  std::string version{};
+  std::string branch{};
+  std::string commit{};
+  std::string build{};
+
+  template <class S, class A>
+  static void fields(S& s, A& a) {
+    a("Role", s.role)("Version", s.version)("Branch", s.branch)("Commit", s.commit);
+    a("Build", s.build);
+  }
+};
+
+/// Body of the request /admin/qosUpload; `id` is 0 the first time, then what LimitRsp gave.
+struct LimitReq {
+  uint64_t id = 0;
+  Map<uint64_t, QosFactor> factors{};
+  std::string host{};
+  uint8_t status = 0;
+  BuildVersion version{};
+
+  template <class S, class A>
+  static void fields(S& s, A& a) {
+    a("ID", s.id)("FactorMap", s.factors)("Host", s.host)("Status", s.status);
+    a("Version", s.version);
+  }
+};
+
 /// Directory of a quota.
 struct QuotaPath {
   std::string full_path{};
