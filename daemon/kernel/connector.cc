@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Dial decisions; see connector.h for the states.
+#include "daemon/kernel/connector.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <charconv>
+
+namespace cfs {
+namespace {
+
+constexpr const char* kClassNames[CFS_CONN_CLASSES] = {"read", "append", "overwrite"};
+constexpr std::int64_t kLastingMs = 1000;  // a connection that lived so long ends the back-off
+
+/// One "class=count" of ConnectionCounts::parse().
+bool apply_count(const std::string& item, ConnectionCounts& counts) {
+  const std::size_t equals = item.find('=');
+  if (equals == std::string::npos) return false;
+  std::uint32_t value = 0;
+  const char* const end = item.data() + item.size();
+  const auto parsed = std::from_chars(item.data() + equals + 1, end, value);
+  if (parsed.ec != std::errc() || parsed.ptr != end) return false;
+  if (value < 1 || value > CFS_CONN_SLOTS_MAX) return false;
+  for (std::size_t i = 0; i < counts.slots.size(); ++i) {
+    if (item.compare(0, equals, kClassNames[i]) != 0) continue;
+    counts.slots[i] = value;
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+Result<ConnectionCounts> ConnectionCounts::parse(const std::string& text) {
+  ConnectionCounts counts;
+  std::size_t at = 0;
+  while (at < text.size()) {
+    const std::size_t comma = std::min(text.find(',', at), text.size());
+    const std::string item = text.substr(at, comma - at);
+    if (!apply_count(item, counts)) {
+      return make_error(EINVAL,
+                        "connections '" + item +
+                            "': expected read=N, append=N or overwrite=N with N from 1 to " +
+                            std::to_string(CFS_CONN_SLOTS_MAX));
+    }
+    at = comma + 1;
+  }
+  return counts;
+}
+
+Connector::Connector(KernelPort& port, ConnectionCounts counts, Wake wake_in, std::uint32_t seed)
+    : port_(port), counts_(counts), wake_in_(std::move(wake_in)), random_(seed) {}
+
+void Connector::move(Connection& connection, State to, std::int64_t now_ms) {
+  connection.state = to;
+  connection.since_ms = now_ms;
+}
+
+bool Connector::valid(std::uint32_t conn_class, std::uint32_t slot) const {
+  return conn_class < CFS_CONN_CLASSES && slot < CFS_CONN_SLOTS_MAX;
+}
+
+/// Full jitter on the upper half, so that many nodes behind one switch do not come back in step.
+std::int64_t Connector::delay_ms(std::uint32_t failures) {
+  const std::uint32_t doublings = std::min<std::uint32_t>(failures > 0 ? failures - 1 : 0, 10);
+  const std::int64_t full = std::min(kBackoffMinMs << doublings, kBackoffMaxMs);
+  std::uniform_int_distribution<std::int64_t> jitter(full / 2, full);
+  return jitter(random_);
+}
+
+bool Connector::backing_off(std::uint32_t node) const {
+  for (auto it = connections_.lower_bound(Key{node, 0, 0});
+       it != connections_.end() && it->first.node == node; ++it) {
+    if (it->second.state == State::kBackoff) return true;
+  }
+  return false;
+}
+
+void Connector::dial(const Key& key, Connection& connection, std::int64_t now_ms) {
+  cfs_connect order{};
+  order.len = sizeof(order);
+  order.node = key.node;
+  order.conn_class = key.conn_class;
+  order.conn_slot = key.slot;
+  order.timeout_ms = kConnectTimeoutMs;
+  move(connection, State::kDialing, now_ms);
+  const Result<void> ordered = port_.connect(order);
+  if (ordered) return;
+  const int code = ordered.code();
+  // a former daemon's connection or dial: as good as ours
+  if (code == EISCONN || code == EEXIST) return move(connection, State::kUp, now_ms);
+  if (code == EALREADY || code == EBUSY || code == EINPROGRESS) return;
+  spdlog::debug("connect order for node {} refused: {}", key.node, ordered.error().text());
+  fail(key, connection, now_ms);
+}
+
+/// Connections of one node that fail together count as one failure.
+void Connector::fail(const Key& key, Connection& connection, std::int64_t now_ms) {
+  move(connection, State::kIdle, now_ms);
+  if (!backing_off(key.node)) ++nodes_[key.node].failures;
+  back_off(key, connection, now_ms);
+}
+
+void Connector::back_off(const Key& key, Connection& connection, std::int64_t now_ms) {
+  const Node& node = nodes_[key.node];
+  if (node.wanted_until[key.conn_class] < now_ms) return move(connection, State::kIdle, now_ms);
+  const std::int64_t delay = delay_ms(node.failures);
+  move(connection, State::kBackoff, now_ms);
+  connection.due_ms = now_ms + delay;
+  wake_in_(Millis(delay));
+}
+
+void Connector::need(std::uint32_t node, std::uint32_t conn_class, std::int64_t now_ms) {
+  if (!valid(conn_class, 0)) return;
+  auto& wanted = nodes_[node].wanted_until[conn_class];
+  wanted = std::max(wanted, now_ms + kWantedMs);
+  const bool wait = backing_off(node);
+  for (std::uint32_t slot = 0; slot < counts_.slots[conn_class]; ++slot) {
+    const Key key{node, conn_class, slot};
+    Connection& connection = connections_[key];
+    const bool stuck =
+        connection.state == State::kDialing && now_ms - connection.since_ms > kDialLimitMs;
+    if (connection.state != State::kIdle && !stuck) continue;
+    if (wait) {
+      back_off(key, connection, now_ms);
+    } else {
+      dial(key, connection, now_ms);
+    }
+  }
+}
+
+void Connector::up(std::uint32_t node, std::uint32_t conn_class, std::uint32_t slot,
+                   std::int64_t now_ms) {
+  if (!valid(conn_class, slot)) return;
+  move(connections_[Key{node, conn_class, slot}], State::kUp, now_ms);
+  auto& wanted = nodes_[node].wanted_until[conn_class];
+  wanted = std::max(wanted, now_ms + kUpWantedMs);
+}
+
+void Connector::down(std::uint32_t node, std::uint32_t conn_class, std::uint32_t slot,
+                     std::int64_t now_ms) {
+  if (!valid(conn_class, slot)) return;
+  const Key key{node, conn_class, slot};
+  Connection& connection = connections_[key];
+  if (connection.state == State::kUp && now_ms - connection.since_ms >= kLastingMs) {
+    nodes_[node].failures = 0;
+  }
+  fail(key, connection, now_ms);
+}
+
+void Connector::run_due(std::int64_t now_ms) {
+  for (auto& [key, connection] : connections_) {
+    if (connection.state == State::kBackoff && connection.due_ms <= now_ms) {
+      dial(key, connection, now_ms);
+    }
+  }
+}
+
+void Connector::clear() {
+  connections_.clear();
+  nodes_.clear();
+}
+
+Connector::Counts Connector::counts() const {
+  Counts out;
+  for (const auto& [key, connection] : connections_) {
+    if (connection.state == State::kUp) ++out.up;
+    if (connection.state == State::kDialing) ++out.dialing;
+    if (connection.state == State::kBackoff) ++out.waiting;
+  }
+  return out;
+}
+
+}  // namespace cfs

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Sessions and dispatch; see kernel_front.h.
+#include "daemon/kernel/kernel_front.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <random>
+
+namespace cfs {
+
+const char* op_name(std::uint16_t op) {
+  static constexpr const char* kNames[] = {
+      "none",     "mount",    "unmount",  "statfs",    "lookup",      "getattr",
+      "setattr",  "readdir",  "create",   "unlink",    "rename",      "link",
+      "readlink", "getxattr", "setxattr", "listxattr", "removexattr", "extents",
+      "commit",   "truncate", "evict",    "event",
+  };
+  return op < std::size(kNames) ? kNames[op] : "unknown";
+}
+
+KernelFront::KernelFront(Loop& loop, VolumePool& pool, ConnectionCounts counts)
+    : KernelFront(loop, pool, counts, channel_) {}
+
+KernelFront::KernelFront(Loop& loop, VolumePool& pool, ConnectionCounts counts, KernelPort& port)
+    : loop_(loop),
+      pool_(pool),
+      channel_(loop),
+      port_(port),
+      nodes_(port),
+      connector_(
+          port, counts, [this](Millis delay) { loop_.spawn(dial_later(delay)); },
+          std::random_device{}()) {}
+
+// ---------------------------------------------------------------- start and stop
+
+Result<void> KernelFront::attach() {
+  if (channel_.attached()) return {};
+  Result<void> opened = channel_.open();
+  if (!opened) return opened;
+  const auto left = channel_.sessions();
+  if (!left) return left.error();
+  spdlog::info("attached to the kernel module, ABI {}.{}, {} mounts", channel_.abi() >> 16,
+               channel_.abi() & 0xFFFF, left->size());
+  for (const SessionInfo& info : *left) adopt_session(info);
+  channel_.start(*this);
+  loop_.spawn(audit());
+  return {};
+}
+
+Task<void> KernelFront::stop(Millis grace) {
+  stopping_ = true;
+  co_await channel_.stop(grace);
+  // not awaited: a volume's calls may wait for a dead server until the loop stops
+  for (const auto& [id, session] : std::exchange(sessions_, {})) loop_.spawn(session->close());
+}
+
+/// The kernel may drop a mount whose daemon-side session was just being made; such a session would
+/// stay for ever.
+Task<void> KernelFront::audit() {
+  while (!stopping_) {
+    const int slept = co_await loop_.sleep(kAuditPeriod);
+    if (slept < 0 || stopping_) co_return;
+    const auto known = port_.sessions();
+    if (!known) continue;
+    std::vector<std::uint32_t> gone;
+    for (const auto& [id, session] : sessions_) {
+      const bool alive = std::any_of(known->begin(), known->end(),
+                                     [id = id](const SessionInfo& s) { return s.session == id; });
+      if (!alive && session->is_ready()) gone.push_back(id);
+    }
+    for (const std::uint32_t id : gone) {
+      spdlog::info("session {}: the kernel has dropped it", id);
+      co_await drop(id);
+    }
+  }
+}
+
+Task<void> KernelFront::dial_later(Millis delay) {
+  const int slept = co_await loop_.sleep(delay);
+  if (slept == 0 && !stopping_) connector_.run_due(Loop::now_ms());
+}
+
+// ---------------------------------------------------------------- sessions
+
+bool KernelFront::current(const std::shared_ptr<Session>& session) const {
+  const auto found = sessions_.find(session->id());
+  return found != sessions_.end() && found->second == session;
+}
+
+void KernelFront::add(std::shared_ptr<Session> session) {
+  sessions_[session->id()] = std::move(session);
+  if (on_sessions_change) on_sessions_change();
+}
+
+Task<void> KernelFront::drop(std::uint32_t id) {
+  const auto found = sessions_.find(id);
+  if (found == sessions_.end()) co_return;
+  const std::shared_ptr<Session> session = found->second;
+  sessions_.erase(found);
+  if (on_sessions_change) on_sessions_change();
+  co_await session->close();
+}
+
+void KernelFront::adopt_session(const SessionInfo& info) {
+  auto session = std::make_shared<Session>(loop_, port_, nodes_, info.session, info.config);
+  add(session);
+  loop_.spawn(reopen(session));
+}
+
+/// Open the session's volume, publish it, let its requests through.
+Task<Result<void>> KernelFront::open_volume(std::shared_ptr<Session> session) {
+  const auto volume = co_await pool_.take_or_open(session->config());
+  if (!volume) co_return volume.error();
+  Result<void> adopted = make_error(ESHUTDOWN, "unmounted meanwhile");
+  if (current(session)) adopted = session->adopt(*volume);
+  if (!adopted) co_await (*volume)->close();
+  co_return adopted;
+}
+
+Task<void> KernelFront::reopen(std::shared_ptr<Session> session) {
+  Millis pause = kReopenMin;
+  while (current(session) && !stopping_) {
+    const Result<void> opened = co_await open_volume(session);
+    if (opened) {
+      spdlog::info("session {}: its volume is open again", session->id());
+      co_return;
+    }
+    if (!current(session)) co_return;
+    const Error& why = opened.error();
+    if (session->trouble != why.what) spdlog::error("session {}: {}", session->id(), why.text());
+    session->trouble = why.what;
+    const int slept = co_await loop_.sleep(pause);
+    if (slept < 0) co_return;
+    pause = std::min(pause * 2, kReopenMax);
+  }
+}
+
+Task<Reply> KernelFront::mount(Request request) {
+  const std::uint32_t id = request.head.session;
+  const std::string config(request.name);
+  co_await drop(id);  // adopted from a former daemon that died in the middle of this mount
+  auto session = std::make_shared<Session>(loop_, port_, nodes_, id, config);
+  add(session);
+  const Result<void> opened = co_await open_volume(session);
+  if (!opened) {
+    spdlog::warn("mount: {}", opened.error().text());
+    if (current(session)) co_await drop(id);
+    co_return Reply::error(opened.code());
+  }
+  spdlog::info("session {}: volume {} is mounted", id, session->volume()->config().volume);
+  co_return session->mount_answer();
+}
+
+Task<Reply> KernelFront::unmount(Request request) {
+  spdlog::info("session {}: unmounted", request.head.session);
+  co_await drop(request.head.session);
+  co_return Reply{};
+}
+
+// ---------------------------------------------------------------- requests
+
+bool KernelFront::connection_event(const cfs_req& head) {
+  if (head.op != CFS_OP_EVENT) return false;
+  const auto& event = head.event;
+  const std::int64_t now = Loop::now_ms();
+  switch (event.kind) {
+    case CFS_EV_NEED_CONN:
+      connector_.need(event.node, event.conn_class, now);
+      return true;
+    case CFS_EV_CONN_UP:
+      spdlog::debug("{}: connected, class {} slot {}", nodes_.address(event.node), event.conn_class,
+                    event.conn_slot);
+      connector_.up(event.node, event.conn_class, event.conn_slot, now);
+      return true;
+    case CFS_EV_CONN_DOWN:
+      spdlog::info("{}: connection lost or refused, class {} slot {}: error {}",
+                   nodes_.address(event.node), event.conn_class, event.conn_slot, event.error);
+      connector_.down(event.node, event.conn_class, event.conn_slot, now);
+      return true;
+    default:
+      return false;
+  }
+}
+
+Task<Reply> KernelFront::handle(Request request) {
+  const std::uint64_t id = request.head.id;
+  in_flight_[id] = InFlight{.id = id,
+                            .session = request.head.session,
+                            .op = request.head.op,
+                            .ino = request.head.ino,
+                            .resumed = request.resumed(),
+                            .waits_for_volume = false,
+                            .since_ms = Loop::now_ms()};
+  Reply reply = co_await dispatch(request);
+  in_flight_.erase(id);
+  co_return reply;
+}
+
+Task<Reply> KernelFront::dispatch(Request request) {
+  if (connection_event(request.head)) co_return Reply{};
+  if (request.head.op == CFS_OP_MOUNT) co_return co_await mount(request);
+  if (request.head.op == CFS_OP_UNMOUNT) co_return co_await unmount(request);
+  const std::shared_ptr<Session> target = session(request.head.session);
+  if (!target) {
+    if (unknown_session_.allow()) {
+      spdlog::warn("{} for unknown session {}", op_name(request.head.op), request.head.session);
+    }
+    co_return Reply::error(ESTALE);
+  }
+  co_return co_await target->handle(request);
+}
+
+std::vector<std::shared_ptr<Session>> KernelFront::sessions() const {
+  std::vector<std::shared_ptr<Session>> out;
+  for (const auto& [id, session] : sessions_) out.push_back(session);
+  return out;
+}
+
+std::shared_ptr<Session> KernelFront::session(std::uint32_t id) const {
+  const auto found = sessions_.find(id);
+  return found == sessions_.end() ? nullptr : found->second;
+}
+
+std::vector<InFlight> KernelFront::in_flight() const {
+  std::vector<InFlight> out;
+  for (const auto& [id, request] : in_flight_) {
+    out.push_back(request);
+    const std::shared_ptr<Session> owner = session(request.session);
+    out.back().waits_for_volume = owner && !owner->is_ready();
+  }
+  return out;
+}
+
+}  // namespace cfs

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+/// KernelFront: all kernel mounts of this host.
+///
+/// Purpose  Receives the channel's requests; makes and drops sessions (MOUNT, UNMOUNT), adopts the
+///          mounts of a former daemon, hands connection events to the Connector and everything else
+///          to the session.
+/// Threads  The loop thread.
+/// Lifetime Owned by App from start to end. attach() any number of times until it succeeds; stop()
+///          leaves the mounts in the kernel to the next daemon.
+/// Failure  A failed MOUNT is answered with the errno and remembered in words by the VolumePool. A
+///          mount of a former daemon whose volume cannot be opened is tried again for ever: its
+///          processes wait, as they do for any server of a hard mount.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "daemon/kernel/connector.h"
+#include "daemon/kernel/kernel_channel.h"
+#include "daemon/kernel/node_table.h"
+#include "daemon/kernel/session.h"
+#include "daemon/kernel/volume_pool.h"
+
+namespace cfs {
+
+/// A request that has no answer yet.
+struct InFlight {
+  std::uint64_t id = 0;
+  std::uint32_t session = 0;
+  std::uint16_t op = 0;
+  std::uint64_t ino = 0;
+  bool resumed = false;
+  bool waits_for_volume = false;
+  std::int64_t since_ms = 0;
+};
+
+[[nodiscard]] const char* op_name(std::uint16_t op);
+
+class KernelFront final : public RequestHandler {
+ public:
+  static constexpr Millis kReopenMin{100};
+  static constexpr Millis kReopenMax{5000};
+  static constexpr Millis kAuditPeriod{60'000};
+
+  KernelFront(Loop& loop, VolumePool& pool, ConnectionCounts counts);
+  /// For tests: another port than the device.
+  KernelFront(Loop& loop, VolumePool& pool, ConnectionCounts counts, KernelPort& port);
+
+  /// Attach to the module and adopt its mounts; at once when already attached.
+  Result<void> attach();
+  [[nodiscard]] bool attached() const { return channel_.attached(); }
+  [[nodiscard]] const KernelChannel& channel() const { return channel_; }
+  Task<void> stop(Millis grace);
+
+  Task<Reply> handle(Request request) override;
+  /// A mount that exists already: wait in the background until its volume is open and published.
+  void adopt_session(const SessionInfo& info);
+
+  [[nodiscard]] std::vector<std::shared_ptr<Session>> sessions() const;
+  [[nodiscard]] std::shared_ptr<Session> session(std::uint32_t id) const;
+  [[nodiscard]] std::vector<InFlight> in_flight() const;
+  [[nodiscard]] Connector::Counts connections() const { return connector_.counts(); }
+  Result<cfs_stats> stats(std::uint32_t id) { return port_.stats(id); }
+  /// Called whenever a session came or went.
+  std::function<void()> on_sessions_change;
+
+ private:
+  Task<Reply> dispatch(Request request);
+  Task<Reply> mount(Request request);
+  Task<Reply> unmount(Request request);
+  bool connection_event(const cfs_req& head);
+  Task<Result<void>> open_volume(std::shared_ptr<Session> session);
+  Task<void> reopen(std::shared_ptr<Session> session);
+  Task<void> audit();
+  Task<void> dial_later(Millis delay);
+  Task<void> drop(std::uint32_t id);
+  void add(std::shared_ptr<Session> session);
+  [[nodiscard]] bool current(const std::shared_ptr<Session>& session) const;
+
+  Loop& loop_;
+  VolumePool& pool_;
+  KernelChannel channel_;
+  KernelPort& port_;
+  NodeTable nodes_;
+  Connector connector_;
+  std::map<std::uint32_t, std::shared_ptr<Session>> sessions_;
+  std::map<std::uint64_t, InFlight> in_flight_;
+  bool stopping_ = false;
+  LogLimit unknown_session_;
+};
+
+}  // namespace cfs

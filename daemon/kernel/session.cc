@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Requests of one mount; see session.h.
+#include "daemon/kernel/session.h"
+
+#include <spdlog/spdlog.h>
+
+namespace cfs {
+namespace {
+
+constexpr Millis kRefreshPause{1000};
+constexpr int kRefreshTries = 10;
+
+Reply plain(const Result<void>& done) {
+  return done ? Reply{} : Reply::error(done.code());
+}
+
+}  // namespace
+
+// ---------------------------------------------------------------- life
+
+Result<void> Session::adopt(std::shared_ptr<Volume> volume) {
+  valid_ = Validity{volume->config().entry_valid_ms, volume->config().attr_valid_ms};
+  Result<void> published = publisher_.publish(*volume);
+  if (!published) return published.error().in("session " + std::to_string(id_));
+  volume_ = std::move(volume);
+  trouble.clear();
+  volume_->on_view_change([weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->publish();
+  });
+  opened_.set();
+  return {};
+}
+
+Task<void> Session::close() {
+  if (closed_) co_return;
+  closed_ = true;
+  opened_.set();
+  if (!volume_) co_return;
+  volume_->on_view_change({});
+  const std::shared_ptr<Volume> volume = volume_;
+  co_await volume->close();
+}
+
+Task<int> Session::ready() {
+  co_await opened_.wait();
+  co_return closed_ ? ESHUTDOWN : 0;
+}
+
+Reply Session::mount_answer() const {
+  return Reply::of(mount_reply(*volume_, valid_));
+}
+
+void Session::note(const Result<void>& published) {
+  if (published) return;
+  if (published.code() == ENOENT) orphaned_ = true;
+  spdlog::warn("session {}: {}", id_, published.error().text());
+}
+
+void Session::publish() {
+  if (volume_ && !closed_) note(publisher_.publish(*volume_));
+}
+
+// ---------------------------------------------------------------- requests
+
+Progress Session::progress_of(const Request& request) {
+  return Progress(request.progress, request.resumed());
+}
+
+Reply Session::attr_reply(const Result<Attr>& attr) const {
+  return attr ? Reply::of(to_abi(*attr, valid_)) : Reply::error(attr.code());
+}
+
+Task<Reply> Session::handle(Request request) {
+  const auto self = shared_from_this();
+  const int waited = co_await ready();
+  if (waited != 0) co_return Reply::error(waited);
+  switch (request.head.op) {
+    case CFS_OP_GETXATTR:
+    case CFS_OP_SETXATTR:
+    case CFS_OP_LISTXATTR:
+    case CFS_OP_REMOVEXATTR:
+      co_return co_await xattr_request(request);
+    case CFS_OP_EXTENTS:
+    case CFS_OP_COMMIT:
+    case CFS_OP_TRUNCATE:
+    case CFS_OP_EVICT:
+    case CFS_OP_STATFS:
+      co_return co_await data_request(request);
+    case CFS_OP_EVENT:
+      co_return co_await event(request);
+    default:
+      co_return co_await namespace_request(request);
+  }
+}
+
+Task<Reply> Session::namespace_request(Request request) {
+  const cfs_req& head = request.head;
+  const std::string name(request.name);
+  Progress progress = progress_of(request);
+  switch (head.op) {
+    case CFS_OP_LOOKUP: {
+      const auto attr = co_await volume_->lookup(head.ino, name);
+      co_return attr_reply(attr);
+    }
+    case CFS_OP_GETATTR: {
+      const auto attr = co_await volume_->getattr(head.ino);
+      co_return attr_reply(attr);
+    }
+    case CFS_OP_SETATTR: {
+      const SetAttr change = from_abi(head);
+      const auto attr = co_await volume_->setattr(head.ino, change);
+      co_return attr_reply(attr);
+    }
+    case CFS_OP_READDIR:
+      co_return co_await readdir(request);
+    case CFS_OP_CREATE:
+      co_return co_await create(request);
+    case CFS_OP_UNLINK: {
+      const bool is_dir = (head.unlink.flags & CFS_UNLINK_DIR) != 0;
+      const auto attr = co_await volume_->unlink(head.ino, name, is_dir, progress);
+      co_return attr_reply(attr);
+    }
+    case CFS_OP_RENAME: {
+      const std::string new_name(request.name2);
+      const bool no_replace = (head.rename.flags & CFS_RENAME_NOREPLACE) != 0;
+      const auto attr = co_await volume_->rename(head.ino, name, head.rename.new_dir, new_name,
+                                                 no_replace, progress);
+      co_return attr_reply(attr);
+    }
+    case CFS_OP_LINK: {
+      const auto attr = co_await volume_->link(head.ino, head.link.dir, name, progress);
+      co_return attr_reply(attr);
+    }
+    case CFS_OP_READLINK: {
+      const auto target = co_await volume_->readlink(head.ino);
+      if (!target) co_return Reply::error(target.code());
+      if (target->size() > CFS_LINK_LEN_MAX) co_return Reply::error(ENAMETOOLONG);
+      co_return Reply{0, *target};
+    }
+    default:
+      co_return Reply::error(ENOSYS);
+  }
+}
+
+Task<Reply> Session::readdir(Request request) {
+  const std::string marker(request.name);
+  const auto page = co_await volume_->readdir(request.head.ino, marker, request.head.readdir.limit);
+  if (!page) co_return Reply::error(page.code());
+  co_return pack_readdir(*page, valid_);
+}
+
+Task<Reply> Session::create(Request request) {
+  const cfs_req& head = request.head;
+  const std::string name(request.name);
+  const std::string target(request.data);
+  const Caller who{head.uid, head.create.gid};
+  Progress progress = progress_of(request);
+  const auto attr =
+      co_await volume_->create(head.ino, name, head.create.mode, target, who, progress);
+  co_return attr_reply(attr);
+}
+
+Task<Reply> Session::xattr_request(Request request) {
+  const cfs_req& head = request.head;
+  const std::string name(request.name);
+  switch (head.op) {
+    case CFS_OP_GETXATTR: {
+      const auto value = co_await volume_->getxattr(head.ino, name);
+      if (!value) co_return Reply::error(value.code());
+      if (value->size() > CFS_XATTR_BYTES_MAX) co_return Reply::error(E2BIG);
+      co_return Reply{0, *value};
+    }
+    case CFS_OP_SETXATTR: {
+      const std::string value(request.data);
+      const int flags = static_cast<int>(head.setxattr.flags);
+      const auto done = co_await volume_->setxattr(head.ino, name, value, flags);
+      co_return plain(done);
+    }
+    case CFS_OP_LISTXATTR: {
+      const auto names = co_await volume_->listxattr(head.ino);
+      if (!names) co_return Reply::error(names.code());
+      co_return pack_names(*names);
+    }
+    default: {
+      const auto done = co_await volume_->removexattr(head.ino, name);
+      co_return plain(done);
+    }
+  }
+}
+
+Task<Reply> Session::data_request(Request request) {
+  const cfs_req& head = request.head;
+  switch (head.op) {
+    case CFS_OP_EXTENTS: {
+      const auto list = co_await volume_->extents(head.ino);
+      if (!list) co_return Reply::error(list.code());
+      co_return pack_extents(*list);
+    }
+    case CFS_OP_COMMIT:
+      co_return co_await commit(request);
+    case CFS_OP_TRUNCATE: {
+      const auto attr = co_await volume_->truncate(head.ino, head.truncate.size);
+      co_return attr_reply(attr);
+    }
+    case CFS_OP_EVICT: {
+      const auto done = co_await volume_->evict(head.ino);
+      co_return plain(done);
+    }
+    default: {
+      const auto stat = co_await volume_->statfs();
+      if (!stat) co_return Reply::error(stat.code());
+      co_return Reply::of(to_abi(*stat));
+    }
+  }
+}
+
+Task<Reply> Session::commit(Request request) {
+  const cfs_req& head = request.head;
+  const auto keys = unpack_keys(request.data, head.commit.nkeys);
+  if (!keys) co_return Reply::error(EINVAL);
+  const auto result = co_await volume_->commit(head.ino, *keys, head.commit.storage_class);
+  if (!result) co_return Reply::error(result.code());
+  co_return Reply::of(to_abi(*result));
+}
+
+// ---------------------------------------------------------------- events
+
+/// Answered when what it asks for was done: an event that a dying daemon leaves is seen again by
+/// the next.
+Task<Reply> Session::event(Request request) {
+  const auto& event = request.head.event;
+  switch (event.kind) {
+    case CFS_EV_DP_REFUSED:
+      co_await partition_refused(event.partition_id, event.error);
+      break;
+    case CFS_EV_NEED_WRITABLE:
+      co_await need_writable(event.storage_class);
+      break;
+    case CFS_EV_NEED_DP:
+      co_await need_partition(event.partition_id);
+      break;
+    default:
+      break;
+  }
+  co_return Reply{};
+}
+
+Task<void> Session::partition_refused(std::uint64_t partition_id, std::int32_t result) {
+  // a negative value is a transport errno: no result code, but no better a partition
+  volume_->report_partition(partition_id, result < 0 ? 0 : static_cast<std::uint8_t>(result));
+  publish();  // the lists without it, before the master is asked
+  const auto fresh = co_await volume_->refresh_partitions();
+  if (!fresh) spdlog::debug("session {}: refresh: {}", id_, fresh.error().text());
+  publish();
+}
+
+Task<void> Session::need_writable(std::uint32_t storage_class) {
+  if (!refilling_.insert(storage_class).second) co_return;
+  for (int i = 0; i < kRefreshTries && !closed_ && !loop_.stopping(); ++i) {
+    const auto fresh = co_await volume_->refresh_partitions();
+    if (!fresh) spdlog::debug("session {}: refresh: {}", id_, fresh.error().text());
+    if (closed_) break;
+    note(publisher_.publish(*volume_));
+    note(publisher_.publish_writable(*volume_, storage_class, true));
+    if (!volume_->writable(storage_class).empty()) break;
+    co_await loop_.sleep(kRefreshPause);
+  }
+  refilling_.erase(storage_class);
+}
+
+Task<void> Session::need_partition(std::uint64_t partition_id) {
+  if (!locating_.insert(partition_id).second) co_return;
+  while (!closed_ && !loop_.stopping()) {
+    const auto partition = co_await volume_->partition(partition_id);
+    if (closed_) break;
+    if (partition) {
+      note(publisher_.publish_partition(*partition));
+      break;
+    }
+    if (partition.code() == EIO) {
+      spdlog::error("session {}: {}", id_, partition.error().text());
+      note(publisher_.publish_missing(partition_id));
+      break;
+    }
+    co_await loop_.sleep(
+        kRefreshPause);  // masters are silent: the I/O waits as long as its mount does
+  }
+  locating_.erase(partition_id);
+}
+
+}  // namespace cfs

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Session: one kernel mount.
+///
+/// Purpose  Owns the Volume of a mount, publishes its views, and answers the mount's requests by
+///          calling the Volume.
+/// Threads  The loop thread.
+/// Lifetime shared_ptr: KernelFront holds one until UNMOUNT, every running request another. close()
+///          lets waiting requests fail and closes the volume.
+///          Requests that come before adopt() wait in ready(): after a daemon's death they arrive
+///          before the views do.
+/// Failure  Answers carry the errno of the Volume; a request that breaks the ABI gets EINVAL.
+#pragma once
+
+#include <memory>
+#include <set>
+#include <string>
+
+#include "daemon/core/volume.h"
+#include "daemon/kernel/convert.h"
+#include "daemon/kernel/view_publisher.h"
+
+namespace cfs {
+
+class Session : public std::enable_shared_from_this<Session> {
+ public:
+  Session(Loop& loop, KernelPort& port, NodeTable& nodes, std::uint32_t id, std::string config)
+      : loop_(loop), id_(id), config_(std::move(config)), publisher_(port, nodes, id) {}
+
+  /// Take the volume, publish everything, let requests through. On failure the volume is still the
+  /// caller's to close.
+  Result<void> adopt(std::shared_ptr<Volume> volume);
+  /// Refuse what comes, let waiting requests fail, close the volume. Idempotent.
+  Task<void> close();
+  /// 0, or ESHUTDOWN once the session is closed: no answer then, see KernelChannel::withhold().
+  Task<int> ready();
+
+  /// Namespace and extent requests, and the events that concern partitions.
+  Task<Reply> handle(Request request);
+
+  [[nodiscard]] std::uint32_t id() const { return id_; }
+  [[nodiscard]] const std::string& config() const { return config_; }
+  [[nodiscard]] bool is_ready() const { return volume_ != nullptr; }
+  [[nodiscard]] bool closed() const { return closed_; }
+  [[nodiscard]] std::shared_ptr<Volume> volume() const { return volume_; }
+  [[nodiscard]] std::size_t rows() const { return publisher_.rows(); }
+  [[nodiscard]] Reply mount_answer() const;
+  /// The kernel does not know this session (any more).
+  [[nodiscard]] bool orphaned() const { return orphaned_; }
+  /// Why the last attempt to open the volume failed, for people; empty: it did not.
+  std::string trouble;
+
+ private:
+  Task<Reply> namespace_request(Request request);
+  Task<Reply> xattr_request(Request request);
+  Task<Reply> data_request(Request request);
+  Task<Reply> event(Request request);
+
+  Task<Reply> readdir(Request request);
+  Task<Reply> create(Request request);
+  Task<Reply> commit(Request request);
+  Task<void> partition_refused(std::uint64_t partition_id, std::int32_t result);
+  Task<void> need_writable(std::uint32_t storage_class);
+  Task<void> need_partition(std::uint64_t partition_id);
+
+  void publish();
+  void note(const Result<void>& published);
+  [[nodiscard]] Reply attr_reply(const Result<Attr>& attr) const;
+  [[nodiscard]] static Progress progress_of(const Request& request);
+
+  Loop& loop_;
+  std::uint32_t id_;
+  std::string config_;
+  ViewPublisher publisher_;
+  std::shared_ptr<Volume> volume_;
+  Validity valid_;
+  Event opened_;  ///< set by adopt() and close()
+  bool closed_ = false;
+  bool orphaned_ = false;
+  std::set<std::uint32_t> refilling_;  ///< storage classes whose list is being refreshed
+  std::set<std::uint64_t> locating_;   ///< partitions being asked for
+};
+
+}  // namespace cfs
