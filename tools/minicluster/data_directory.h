@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-/// What the data nodes of one process know together: partitions, leaders, who is up, and the write log.
+/// What the data nodes of one process know together: partitions, leaders, who is up.
 ///
-/// Purpose   Stands in for the master's view and for the raft groups of real data nodes. Random writes go
-///           through submit(), which applies them in one order to every live replica and needs a majority.
-/// Lifetime  Owned by the cluster; outlives its nodes. Partitions are shared: one that was removed lives on
-///           while a request uses it.
-/// Threads   Every method from any thread. Locks: DataPartition::order_ (one random write, deletion or
-///           resync at a time), then mutex_; neither is held while waiting for a majority.
-/// Failure   submit() blocks without a majority, as a raft proposal does; a node that leaves unblocks it.
+/// Purpose   Stands in for the master's view and for the raft groups of real data nodes. Random
+///           writes go through submit(), which applies them in one order to every live replica and
+///           needs a majority.
+/// Lifetime  Owned by the cluster; outlives its nodes. Partitions are shared: one that was removed
+///           lives on while a request uses it.
+/// Threads   Every method from any thread. Locks: DataPartition::order_ (one random write, deletion
+///           or resync at a time), then mutex_; neither is held while waiting for a majority.
+/// Resync    Replicas remember the index of their last random write. One that comes back with a
+///           smaller index than a live replica gets the extents written since. Appends need no such
+///           step: one that did not reach all replicas was never acknowledged.
+/// Failure   submit() blocks without a majority, as a raft proposal does, until the node leaves.
 #pragma once
 
 #include <condition_variable>
@@ -55,11 +59,11 @@ class DataPartition {
  private:
   friend class DataDirectory;
   const DataPartitionConfig config_;
-  size_t leader_;                            // DataDirectory::mutex_
-  std::optional<Deadline> leader_lost_at_;   // DataDirectory::mutex_
+  size_t leader_;                           // DataDirectory::mutex_
+  std::optional<Deadline> leader_lost_at_;  // DataDirectory::mutex_
   std::mutex order_;
-  std::map<uint64_t, uint64_t> touched_;     // order_: extent -> index of its last random write
-  uint64_t touched_since_ = UINT64_MAX;      // order_: touched_ is complete for indexes above this
+  std::map<uint64_t, uint64_t> touched_;  // order_: extent -> index of its last random write
+  uint64_t touched_since_ = UINT64_MAX;   // order_: touched_ is complete for indexes above this
 };
 
 using DataPartitionPtr = std::shared_ptr<DataPartition>;
@@ -74,14 +78,15 @@ class DataDirectory {
 
   /// Moves the raft leadership. False: unknown partition, or an index without host.
   bool set_leader(uint64_t id, size_t host_index);
-  /// Address of the leader; empty while there is none (its node is down and no election happened yet,
-  /// or no majority is up). The first call after the election time elects the first live host.
+  /// Address of the leader; empty while there is none (its node is down and no election happened
+  /// yet, or no majority is up). The first call after the election time elects the first live host.
   std::string leader_of(const DataPartitionPtr& partition);
   std::string leader_of(uint64_t id);
-  /// Time between the loss of a leader and the next one. Source: CubeFS v3.5.3: 3 raft ticks of 300 ms up.
+  /// Time between the loss of a leader and the next one; real clusters need 1 to 3 s (raft ticks).
   void set_election_time(std::chrono::milliseconds time);
 
-  /// Cuts a node off from its raft groups or lets it back in. Nodes that start and stop do this themselves.
+  /// Cuts a node off from its raft groups or lets it back in. Nodes that start and stop do this
+  /// themselves.
   void mark_down(const std::string& address);
   void mark_up(const std::string& address);
   [[nodiscard]] bool is_up(const std::string& address) const;
@@ -98,7 +103,8 @@ class DataDirectory {
   Submitted submit(const DataPartitionPtr& partition, const std::string& node,
                    const RandomWrite& write, Verdict& verdict);
 
-  /// Deletes an extent, or a range of a tiny one, on all live replicas (opcode 0x75 of the real cluster).
+  /// Deletes an extent, or a range of a tiny one, on all live replicas (opcode 0x75 of the real
+  /// cluster).
   void delete_extent(uint64_t id, uint64_t extent_id, uint64_t offset, uint64_t size, bool tiny);
   /// Largest end of a tiny extent on any live replica: what repair levels the replicas to.
   int64_t tiny_end(const DataPartitionPtr& partition, uint64_t extent_id) const;
@@ -108,18 +114,24 @@ class DataDirectory {
     std::shared_ptr<NodeStore> store;  // null: known only by a mark_down() or mark_up()
     bool up = true;
   };
-  using Replicas = std::vector<std::shared_ptr<ExtentStore>>;
+  struct Replica {
+    std::string address;
+    std::shared_ptr<ExtentStore> store;
+  };
+  using Replicas = std::vector<Replica>;
 
   bool up_locked(const std::string& address) const;
+  bool may_commit_locked(DataPartition& partition, const std::string& node);
   bool majority_locked(const DataPartition& partition) const;
   std::string leader_locked(DataPartition& partition);
   void note_lost_leaders_locked(const std::string& address);
-  std::shared_ptr<NodeStore> store_of(const std::string& address) const;
-  Replicas live_replicas(const DataPartition& partition) const;
+  std::vector<DataPartitionPtr> partitions_of(const std::string& address) const;
+  Replicas live_replicas(const DataPartition& partition, const std::string& also = "") const;
   Submitted await_majority(DataPartition& partition, const std::string& node);
-  Submitted apply(DataPartition& partition, const std::string& node, const RandomWrite& write,
-                  Verdict& verdict);
-  void catch_up(DataPartition& partition);
+  static Verdict apply(DataPartition& partition, const Replicas& replicas, const std::string& node,
+                       const RandomWrite& write);
+  void bring_up(const std::string& address);
+  static void catch_up(DataPartition& partition, const Replicas& replicas);
   static void copy_missed(DataPartition& partition, const ExtentStore& from, ExtentStore& to);
 
   mutable std::mutex mutex_;

@@ -13,8 +13,9 @@ namespace {
 constexpr unsigned kCountShift = 16;
 constexpr unsigned kOpcodeShift = 8;
 
-/// Parses "1:0x03:7" into numbers; nothing when a field is no number.
+/// Parses "1:0x03:7" into numbers, "all" into kAllPartitions; nothing when a field is neither.
 std::optional<std::vector<uint64_t>> numbers(std::string_view text) {
+  if (text == "all") return std::vector<uint64_t>{DataKnobs::kAllPartitions};
   std::vector<uint64_t> out;
   while (true) {
     const size_t colon = text.find(':');
@@ -67,7 +68,8 @@ Setter fault(ArmedFault DataKnobs::*knob) {
 /// COUNT[:CHUNKS]
 bool set_read_error(DataKnobs& knobs, const Values& v) {
   if (v.size() > 2 || v[0] > UINT32_MAX || (v.size() == 2 && v[1] > UINT8_MAX)) return false;
-  knobs.read_error.arm(static_cast<uint32_t>(v[0]), 0, static_cast<uint8_t>(v.size() == 2 ? v[1] : 1));
+  knobs.read_error.arm(static_cast<uint32_t>(v[0]), 0,
+                       static_cast<uint8_t>(v.size() == 2 ? v[1] : 1));
   return true;
 }
 
@@ -129,7 +131,9 @@ std::optional<uint8_t> ArmedFault::take(uint8_t opcode) {
   return std::nullopt;
 }
 
-uint32_t ArmedFault::left() const { return static_cast<uint32_t>(bits_.load() >> kCountShift); }
+uint32_t ArmedFault::left() const {
+  return static_cast<uint32_t>(bits_.load() >> kCountShift);
+}
 
 std::string DataKnobs::set(std::string_view assignment) {
   const size_t equals = assignment.find('=');
@@ -163,7 +167,8 @@ std::string DataKnobs::text() const {
   };
   std::string out;
   for (const auto& [name, value] : values) {
-    out.append(name).append("=").append(std::to_string(value)).append("\n");
+    const bool all = value == kAllPartitions;
+    out.append(name).append("=").append(all ? "all" : std::to_string(value)).append("\n");
   }
   return out;
 }

@@ -7,22 +7,22 @@
 /// Failure   set() returns a sentence instead of changing anything.
 ///
 /// Names for set("name=value"); OP is an opcode, 0 or absent for any; numbers decimal or 0x hex:
-///   delay_ms=N             wait before each reply
-///   drop_reply=COUNT[:OP]  execute, never answer
-///   close_after=COUNT[:OP] execute, then close the connection instead of answering
-///   cut_reply=COUNT[:OP]   send half of the reply, then close
-///   half_close=COUNT[:OP]  execute, then close only the sending direction
-///   corrupt_crc=COUNT[:OP] answer with a CRC that does not fit
-///   follower_failure=COUNT[:OP]  forwarded request: written here, reported as a follower's failure
-///   read_error=COUNT[:CHUNKS]    read replies break off with an error after CHUNKS good packets (1)
-///   force_result=OP:CODE[:COUNT] answer CODE without executing; COUNT 0 takes it back (1)
-///   tiny_ready=0|1         tiny extents usable
-///   tiny_ready_after_ms=N  ... only this long after a partition was loaded (real servers: 2 minutes)
-///   tiny_repair_ms=N       a broken tiny extent comes back after this time
-///   read_chunk_bytes=N     131072 ... 5242880, payload of one read reply
-///   hang=0|1               accept and read, never execute or answer
-///   full=0|1|PARTITION     no space: on no, every or one partition (ids above 1)
-///   proto0=0|1             accept writes without the protocol version flag
+///   delay_ms=N                   wait before each reply
+///   drop_reply=COUNT[:OP]        execute, never answer
+///   close_after=COUNT[:OP]       execute, then close the connection instead of answering
+///   cut_reply=COUNT[:OP]         send half of the reply, then close
+///   half_close=COUNT[:OP]        execute, then close only the sending direction
+///   corrupt_crc=COUNT[:OP]       answer with a CRC that does not fit
+///   follower_failure=COUNT[:OP]  forwarded request: written here, reported as a follower's error
+///   read_error=COUNT[:CHUNKS]    read replies break off after CHUNKS good packets (1)
+///   force_result=OP:CODE[:COUNT] answer CODE without executing (1); COUNT 0 takes it back
+///   tiny_ready=0|1               tiny extents usable
+///   tiny_ready_after_ms=N        ... only so long after loading (real servers: 2 minutes)
+///   tiny_repair_ms=N             a broken tiny extent comes back after this time
+///   read_chunk_bytes=N           131072 ... 5242880, payload of one read reply
+///   hang=0|1                     accept and read, never execute or answer
+///   full=0|PARTITION|all         no space for creates and appends
+///   proto0=0|1                   accept writes without the protocol version flag
 #pragma once
 
 #include <atomic>
@@ -49,13 +49,15 @@ class ArmedFault {
 };
 
 struct DataKnobs {
+  static constexpr uint64_t kAllPartitions = UINT64_MAX;
+
   std::atomic<uint32_t> delay_ms{0};
   std::atomic<bool> hang{false};
   std::atomic<bool> tiny_ready{true};
   std::atomic<uint32_t> tiny_ready_after_ms{0};
   std::atomic<uint32_t> tiny_repair_ms{120'000};
   std::atomic<uint32_t> read_chunk_bytes{CFS_BLOCK_SIZE};
-  std::atomic<uint64_t> full{0};  ///< 0 none, 1 all, else a partition id
+  std::atomic<uint64_t> full{0};  ///< partition id; 0 none, kAllPartitions every one
   std::atomic<bool> proto0{false};
   ArmedFault drop_reply;
   ArmedFault close_after;
@@ -72,7 +74,7 @@ struct DataKnobs {
   [[nodiscard]] std::string text() const;
   [[nodiscard]] bool is_full(uint64_t partition_id) const {
     const uint64_t value = full.load(std::memory_order_relaxed);
-    return value == 1 || (value != 0 && value == partition_id);
+    return value != 0 && (value == kAllPartitions || value == partition_id);
   }
 };
 

@@ -2,11 +2,12 @@
 /// One data node of the mini cluster: a listener, its connections, its storage.
 ///
 /// Purpose   Serves the data path of CubeFS 3.5 over TCP and refuses what the real server refuses.
-/// Lifetime  start() and stop() may be called in turns; stop() closes every socket and joins every thread.
-///           The directory and the knobs outlive the node.
-/// Threads   start(), stop() and the counters from any thread. One thread accepts; each connection has one
-///           thread for requests and, once it forwards, one for acknowledgements.
-/// Failure   start() says what is wrong: address in use, directory not writable, already open elsewhere.
+/// Lifetime  start() and stop() may be called in turns; stop() closes every socket and joins every
+///           thread. The directory and the knobs outlive the node.
+/// Threads   start(), bind() and stop() from one thread at a time, everything else from any. One
+///           thread accepts; each connection has one thread for requests and, once it forwards, one
+///           for acknowledgements.
+/// Failure   start() says what is wrong: address in use, directory not writable or open elsewhere.
 #pragma once
 
 #include <atomic>
@@ -44,9 +45,10 @@ class DataNode {
 
   /// Opens the storage, joins the directory, listens. Restarting keeps the port of the first start.
   Result<void> start();
-  /// Binds the port only, so that address() is known before partitions are laid out; start() follows.
+  /// Binds the port only, so that address() is known before partitions are laid out; start()
+  /// follows.
   Result<void> bind();
-  /// Leaves like a killed process: sockets closed, nothing flushed that the page cache does not have.
+  /// Leaves like a killed process: sockets closed, nothing flushed.
   void stop();
   [[nodiscard]] bool running() const { return running_.load(); }
   /// ip:port as it appears in partition views.
@@ -77,8 +79,8 @@ class DataNode {
 
   std::atomic<bool> running_{false};
   Fd listener_;
-  Fd wake_;  ///< eventfd that ends accept_loop()
-  Fd lock_;  ///< flock on the directory
+  Fd wake_;                           ///< eventfd that ends accept_loop()
+  Fd lock_;                           ///< flock on the directory
   std::shared_ptr<NodeStore> store_;  // mutex_
   std::unique_ptr<DataService> service_;
   std::thread acceptor_;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// One packet as a data node sees it: header, version list, Arg, payload.
 ///
-/// Purpose   Reads requests from a socket and writes replies to one, with the header rules of the real
-///           server. Uses only the shared header layout, none of the client's wire code: two mistakes
-///           that agree would prove nothing.
+/// Purpose   Reads requests from a socket and writes replies to one, with the header rules of the
+///           real server. Uses only the shared header layout, none of the client's wire code: two
+///           mistakes that agree would prove nothing.
 /// Lifetime  A DataPacket keeps its payload buffer between packets; one belongs to one thread.
 /// Failure   receive_packet() returns an errno; anything but 0 ends the connection.
 #pragma once
@@ -56,22 +56,19 @@ struct DataPacket {
   ByteBuffer buffer;
   size_t payload_size = 0;  ///< bytes that arrived; 0 for read requests whatever header.size says
 
-  [[nodiscard]] std::span<const uint8_t> payload() const {
-    return {buffer.data(), payload_size};
-  }
+  [[nodiscard]] std::span<const uint8_t> payload() const { return {buffer.data(), payload_size}; }
 };
 
-/// Reads one request. Read opcodes carry no payload, but only when ResultCode is 0: with any other value
-/// the server waits for `size` bytes, as the real one does.
-/// Returns 0, kEndOfStream, EPROTO (magic or lengths) or the socket's errno.
-/// Source: CubeFS v3.5.3, proto/packet.go (ReadFromConnWithVer).
-int receive_packet(int fd, DataPacket& packet);
+/// Reads one packet. Read opcodes carry no payload, but only when ResultCode is 0: with any other
+/// value the server waits for `size` bytes, as the real one does. Returns 0, kEndOfStream, EPROTO
+/// (magic or lengths) or the socket's errno. Source: CubeFS v3.5.3, proto/packet.go
+/// (ReadFromConnWithVer).
+int receive_packet(SocketReader& reader, DataPacket& packet);
 
-/// Sends header, version list, Arg and payload with one gathered write; `limit` cuts the byte stream off
-/// after that many bytes (fault injection). The header's arg_len and size must match.
+/// Sends header, version list, Arg and payload with one gathered write; `limit` cuts the byte
+/// stream off after that many bytes (fault injection). The header's arg_len and size must match.
 int send_packet(int fd, const cfs_pkt_hdr& header, std::span<const uint8_t> versions,
-                std::string_view arg, std::span<const uint8_t> payload,
-                size_t limit = SIZE_MAX);
+                std::string_view arg, std::span<const uint8_t> payload, size_t limit = SIZE_MAX);
 
 /// Turns a request header into the header of a successful bodiless reply.
 /// Source: CubeFS v3.5.3, proto/packet.go (PacketOkReply).
@@ -87,12 +84,16 @@ bool is_random_write(uint8_t opcode);
 bool is_sync(uint8_t opcode);
 
 /// RemainingFollowers says that the receiver is the primary: it assigns extent ids and tiny slots.
-inline bool is_for_primary(const cfs_pkt_hdr& header) { return header.followers > 0; }
+inline bool is_for_primary(const cfs_pkt_hdr& header) {
+  return header.followers > 0;
+}
 /// ... and that it has to forward: 127 marks a partition with one replica.
 inline bool is_forwarded(const cfs_pkt_hdr& header) {
   return header.followers > 0 && header.followers != CFS_FOLLOWERS_SINGLE;
 }
-inline bool is_tiny(const cfs_pkt_hdr& header) { return (header.extent_type & CFS_ET_NORMAL) == 0; }
+inline bool is_tiny(const cfs_pkt_hdr& header) {
+  return (header.extent_type & CFS_ET_NORMAL) == 0;
+}
 
 /// Addresses in Arg: each ends with '/'. Source: CubeFS v3.5.3, datanode/repl/packet.go.
 std::vector<std::string> parse_followers(const std::string& arg);

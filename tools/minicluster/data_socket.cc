@@ -14,7 +14,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
-#include <optional>
 
 namespace cfs::mini {
 namespace {
@@ -24,8 +23,7 @@ constexpr time_t kSendTimeoutSeconds = 5;
 
 int wait_readable(int fd, const Deadline& deadline) {
   for (;;) {
-    const auto left =
-        std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
     pollfd p{fd, POLLIN, 0};
     const int n = ::poll(&p, 1, static_cast<int>(std::max<int64_t>(left, 0)));
     if (n > 0) return 0;
@@ -108,20 +106,43 @@ void Fd::reset() {
   fd_ = -1;
 }
 
-int receive_exact(int fd, void* buffer, size_t size, const Deadline* deadline) {
-  auto* at = static_cast<uint8_t*>(buffer);
-  while (size > 0) {
-    if (deadline != nullptr) {
-      if (const int error = wait_readable(fd, *deadline); error != 0) return error;
+size_t SocketReader::take_stashed(uint8_t* out, size_t size) {
+  const size_t n = std::min(size, end_ - begin_);
+  std::memcpy(out, stash_.data() + begin_, n);
+  begin_ += n;
+  return n;
+}
+
+int SocketReader::receive(uint8_t* out, size_t least, size_t most, size_t* received) {
+  *received = 0;
+  while (*received < least) {
+    if (deadline_) {
+      if (const int error = wait_readable(fd_, *deadline_); error != 0) return error;
     }
-    const ssize_t n = ::recv(fd, at, size, deadline == nullptr ? MSG_WAITALL : 0);
+    // MSG_WAITALL would wait for all of `most`; it helps only where exactly that much is wanted.
+    const bool whole = least == most && !deadline_;
+    const ssize_t n = ::recv(fd_, out + *received, most - *received, whole ? MSG_WAITALL : 0);
     if (n == 0) return kEndOfStream;
     if (n < 0 && errno != EINTR) return errno;
-    if (n > 0) {
-      at += n;
-      size -= static_cast<size_t>(n);
-    }
+    if (n > 0) *received += static_cast<size_t>(n);
   }
+  return 0;
+}
+
+int SocketReader::read(void* out, size_t size) {
+  auto* at = static_cast<uint8_t*>(out);
+  const size_t stashed = take_stashed(at, size);
+  at += stashed;
+  size -= stashed;
+  if (size == 0) return 0;
+  size_t received = 0;
+  if (size >= kStashBytes) return receive(at, size, size, &received);
+  if (const int error = receive(stash_.data(), size, kStashBytes, &received); error != 0) {
+    return error;
+  }
+  begin_ = 0;
+  end_ = received;
+  take_stashed(at, size);
   return 0;
 }
 

@@ -3,16 +3,18 @@
 ///
 /// Purpose   File descriptor ownership, exact reads and gathered writes with deadlines, dialling.
 /// Threads   Free functions; one reader and one writer thread may share a socket.
-/// Failure   Functions return 0 or an errno; the end of the stream is kEndOfStream. error_text() words an
-///           errno as Go's net package does, because clients log these sentences.
+/// Failure   Functions return 0 or an errno; the end of the stream is kEndOfStream. error_text()
+///           words an errno as Go's net package does, because clients log these sentences.
 #pragma once
 
 #include <sys/uio.h>
 
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -44,9 +46,29 @@ class Fd {
   int fd_ = -1;
 };
 
-/// Reads exactly `size` bytes. `deadline` may be null: wait for ever.
-/// Returns 0, kEndOfStream, ETIMEDOUT or the errno of the socket.
-int receive_exact(int fd, void* buffer, size_t size, const Deadline* deadline = nullptr);
+/// Reads a socket: small pieces through a stash, so that header and Arg cost one system call; large
+/// pieces straight into their destination. The descriptor is borrowed.
+class SocketReader {
+ public:
+  explicit SocketReader(int fd) : fd_(fd) {}
+  /// Reads exactly `size` bytes. Returns 0, kEndOfStream, ETIMEDOUT or the errno of the socket.
+  int read(void* out, size_t size);
+  /// Bounds the reads that follow; without one they wait for ever.
+  void set_deadline(std::optional<Deadline> deadline) { deadline_ = deadline; }
+  [[nodiscard]] int fd() const { return fd_; }
+
+ private:
+  static constexpr size_t kStashBytes = 512;
+
+  size_t take_stashed(uint8_t* out, size_t size);
+  int receive(uint8_t* out, size_t least, size_t most, size_t* received);
+
+  const int fd_;
+  std::optional<Deadline> deadline_;
+  std::array<uint8_t, kStashBytes> stash_{};
+  size_t begin_ = 0;
+  size_t end_ = 0;
+};
 
 /// Sends all bytes of `parts` in as few system calls as the socket allows; modifies `parts`.
 /// Returns 0 or an errno (EAGAIN when SO_SNDTIMEO passed).
