@@ -83,6 +83,7 @@ test_network() {
     exec 3<>"/dev/tcp/$CUBEFS_HOST_IP/8123" && printf "GET /out HTTP/1.0\r\n\r\n" >&3 &&
     head -n 1 <&3'
   expect "the guest reaches a host command" grep -q '^HTTP/1.0 200' "$dir/out"
+  # shellcheck disable=SC2016
   guest --net none -- bash -c 'ip -o link; test -z "${CUBEFS_HOST_IP:-}"'
   expect "--net none has no card" bash -c "test $status = 0 && ! grep -q eth0 '$dir/out'"
 }
@@ -93,6 +94,7 @@ test_files() {
   shared=$(mktemp -d "$dir/bind.XXXXXX")
   mkdir "$dir/elsewhere"
   echo host >"$shared/from-host"
+  # shellcheck disable=SC2016
   (
     cd "$dir/elsewhere" || exit
     "$run" --kernel "$kernel" --bind "$shared" -- bash -c '
@@ -107,25 +109,41 @@ test_files() {
   expect "but not changed on the host" test ! -e /usr/cubefs-selftest
 }
 
-# What it breaks: machines that fill up with stray emulators.
-test_cleanup() {
-  local before after pid
-  before=$(pgrep -c 'qemu-system-x86|virtiofsd')
-  (cd "$dir" && exec "$run" --kernel "$kernel" --host-command 'sleep 4711' -- sleep 500) \
-    >"$dir/out" 2>"$dir/err" </dev/null &
-  pid=$!
-  for _ in {1..100}; do
-    pgrep -f 'sleep 4711' >/dev/null && break
-    sleep 0.1
+# in_namespace LINK: number of processes whose network namespace is the given one.
+in_namespace() {
+  local link count=0
+  for link in /proc/[0-9]*/ns/net; do
+    [ "$(readlink "$link" 2>/dev/null)" = "$1" ] && count=$((count + 1))
   done
-  sleep 2
-  kill -TERM "$pid"
-  wait "$pid"
-  status=$?
-  after=$(pgrep -c 'qemu-system-x86|virtiofsd')
-  expect "SIGTERM ends the runner" test "$status" = 143
-  expect "no emulator or share daemon is left" test "$after" -le "$before"
-  expect "no host command is left" bash -c "! pgrep -f 'sleep 4711' >/dev/null"
+  echo "$count"
+}
+
+# What it breaks: machines that fill up with stray emulators. All processes of a run share its
+# private network namespace, and only they do.
+test_cleanup() {
+  local signal pid namespace
+  for signal in TERM KILL; do
+    (cd "$dir" && exec "$run" --kernel "$kernel" --host-command 'touch up; sleep 500' -- sleep 500) \
+      >"$dir/out" 2>"$dir/err" </dev/null &
+    pid=$!
+    for _ in {1..100}; do
+      [ -e "$dir/up" ] && break
+      sleep 0.1
+    done
+    sleep 3
+    namespace=$(readlink "/proc/$pid/ns/net")
+    expect "a run has several processes" test "$(in_namespace "$namespace")" -gt 5
+    kill -"$signal" "$pid"
+    wait "$pid"
+    status=$?
+    # what ends by itself a moment later is not left behind
+    for _ in {1..50}; do
+      [ "$(in_namespace "$namespace")" = 0 ] && break
+      sleep 0.1
+    done
+    expect "SIG$signal leaves no process" test "$(in_namespace "$namespace")" = 0
+    rm -f "$dir/up"
+  done
 }
 
 # What it breaks: suites that run side by side.
