@@ -57,11 +57,16 @@ struct cfs_sb {
 	struct xarray dps;		/* partition id -> struct cfs_dp, RCU readers */
 	struct cfs_writable_list __rcu *writable[CFS_CLASS_BLOBSTORE + 1];
 	struct mutex view_lock;		/* writers of the two above */
+	atomic_t dp_turn;		/* where the search for a partition begins */
+	u64 asked_dp, asked_dp_id;	/* READ_ONCE: jiffies64 and partition of the last NEED_DP */
+	u64 asked_writable;		/* READ_ONCE: jiffies64 of the last NEED_WRITABLE */
 
 	/* data.c */
-	atomic64_t uncommitted;		/* bytes acknowledged but not committed */
+	atomic64_t uncommitted;		/* bytes sent or acknowledged but not committed */
 	atomic_t dirty_inodes;		/* inodes that hold themselves for such bytes */
-	wait_queue_head_t uncommitted_wait;
+	wait_queue_head_t uncommitted_wait;	/* dirty_inodes became 0 */
+	u32 append_max;			/* READ_ONCE: most bytes of an append; shrinks once if servers refuse large ones */
+	bool large_append_ok;		/* READ_ONCE: one that large was accepted */
 };
 #define CFS_SB_FORCED	0		/* umount -f: fail everything now */
 #define CFS_SB_DYING	1		/* unmount has begun */
@@ -171,6 +176,7 @@ struct cfs_call {
 	struct list_head node;			/* L: one of the queues of the channel */
 	struct completion completion;
 	struct work_struct work;
+	void *block;				/* copies of the caller's byte strings; owned */
 	u8 small[128];				/* an answer that fits needs no allocation: COMMIT must not */
 };
 
@@ -229,6 +235,8 @@ struct cfs_dp {
 	struct cfs_node_obj *hosts[CFS_HOSTS_MAX];
 	refcount_t ref;
 	struct rcu_head rcu;
+	u64 penalty_until;		/* READ_ONCE: jiffies64; no new extents before */
+	u64 tiny_until;			/* READ_ONCE: jiffies64; no tiny writes before */
 	u16 arg_len;			/* follower list "ip:port/...", for Arg of appends */
 	char arg[CFS_HOSTS_MAX * CFS_NODE_NAME_MAX];
 };
