@@ -87,10 +87,6 @@ void Connector::dial(const Key& key, Connection& connection, std::int64_t now_ms
   move(connection, State::kDialing, now_ms);
   const Result<void> ordered = port_.connect(order);
   if (ordered) return;
-  const int code = ordered.code();
-  // a former daemon's connection or dial: as good as ours
-  if (code == EISCONN || code == EEXIST) return move(connection, State::kUp, now_ms);
-  if (code == EALREADY || code == EBUSY || code == EINPROGRESS) return;
   spdlog::debug("connect order for node {} refused: {}", key.node, ordered.error().text());
   fail(key, connection, now_ms);
 }
@@ -119,15 +115,20 @@ void Connector::need(std::uint32_t node, std::uint32_t conn_class, std::int64_t 
   for (std::uint32_t slot = 0; slot < counts_.slots[conn_class]; ++slot) {
     const Key key{node, conn_class, slot};
     Connection& connection = connections_[key];
-    const bool stuck =
-        connection.state == State::kDialing && now_ms - connection.since_ms > kDialLimitMs;
-    if (connection.state != State::kIdle && !stuck) continue;
+    if (busy(connection, now_ms)) continue;
     if (wait) {
       back_off(key, connection, now_ms);
     } else {
       dial(key, connection, now_ms);
     }
   }
+}
+
+/// A dial is under way or planned. One that is UP is not: the kernel asks only when it has none, so
+/// our knowledge is old; an order for one that is up after all does no harm, CONN_UP comes again.
+bool Connector::busy(const Connection& connection, std::int64_t now_ms) {
+  if (connection.state == State::kBackoff) return true;
+  return connection.state == State::kDialing && now_ms - connection.since_ms <= kDialLimitMs;
 }
 
 void Connector::up(std::uint32_t node, std::uint32_t conn_class, std::uint32_t slot,

@@ -84,6 +84,7 @@ class Connector {
   void dial(const Key& key, Connection& connection, std::int64_t now_ms);
   void fail(const Key& key, Connection& connection, std::int64_t now_ms);
   void back_off(const Key& key, Connection& connection, std::int64_t now_ms);
+  [[nodiscard]] static bool busy(const Connection& connection, std::int64_t now_ms);
   [[nodiscard]] bool backing_off(std::uint32_t node) const;
   std::int64_t delay_ms(std::uint32_t failures);
 

@@ -62,7 +62,7 @@ Task<void> KernelFront::audit() {
     const int slept = co_await loop_.sleep(kAuditPeriod);
     if (slept < 0 || stopping_) co_return;
     const auto known = port_.sessions();
-    if (!known) continue;
+    if (!known) continue;  // asked again in a minute
     std::vector<std::uint32_t> gone;
     for (const auto& [id, session] : sessions_) {
       const bool alive = std::any_of(known->begin(), known->end(),
@@ -138,7 +138,7 @@ Task<void> KernelFront::reopen(std::shared_ptr<Session> session) {
 
 Task<Reply> KernelFront::mount(Request request) {
   const std::uint32_t id = request.head.session;
-  const std::string config(request.name);
+  const std::string config(request.data.empty() ? request.name : request.data);
   co_await drop(id);  // adopted from a former daemon that died in the middle of this mount
   auto session = std::make_shared<Session>(loop_, port_, nodes_, id, config);
   add(session);
@@ -187,7 +187,7 @@ Task<Reply> KernelFront::handle(Request request) {
   const std::uint64_t id = request.head.id;
   in_flight_[id] = InFlight{.id = id,
                             .session = request.head.session,
-                            .op = request.head.op,
+                            .op = op_name(request.head.op),
                             .ino = request.head.ino,
                             .resumed = request.resumed(),
                             .waits_for_volume = false,

@@ -16,6 +16,7 @@
 #include <memory>
 #include <vector>
 
+#include "daemon/app/front_end.h"
 #include "daemon/kernel/connector.h"
 #include "daemon/kernel/kernel_channel.h"
 #include "daemon/kernel/node_table.h"
@@ -23,17 +24,6 @@
 #include "daemon/kernel/volume_pool.h"
 
 namespace cfs {
-
-/// A request that has no answer yet.
-struct InFlight {
-  std::uint64_t id = 0;
-  std::uint32_t session = 0;
-  std::uint16_t op = 0;
-  std::uint64_t ino = 0;
-  bool resumed = false;
-  bool waits_for_volume = false;
-  std::int64_t since_ms = 0;
-};
 
 [[nodiscard]] const char* op_name(std::uint16_t op);
 

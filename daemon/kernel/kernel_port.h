@@ -6,7 +6,7 @@
 ///          second; tests use a fake port.
 /// Threads  The loop thread.
 /// Lifetime A Request's strings and record are valid until its handler has returned.
-/// Failure  Every command yields the kernel's errno: ENOENT unknown session, EEXIST node id bound
+/// Failure  Every command yields the kernel's errno: ENODEV unknown session, EEXIST node id bound
 ///          to another address, ENOTCONN no longer attached.
 #pragma once
 

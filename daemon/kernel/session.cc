@@ -46,13 +46,27 @@ Task<int> Session::ready() {
   co_return closed_ ? ESHUTDOWN : 0;
 }
 
+FrontStatus Session::status() const {
+  FrontStatus out{.kind = "kernel",
+                  .session = id_,
+                  .mount_point = {},
+                  .config = {},
+                  .cluster = {},
+                  .ready = is_ready(),
+                  .trouble = trouble};
+  const auto parsed = MountConfig::parse(config_);
+  if (parsed) out.config = *parsed;
+  if (volume_) out.cluster = volume_->cluster_name();
+  return out;
+}
+
 Reply Session::mount_answer() const {
   return Reply::of(mount_reply(*volume_, valid_));
 }
 
 void Session::note(const Result<void>& published) {
   if (published) return;
-  if (published.code() == ENOENT) orphaned_ = true;
+  if (published.code() == ENODEV) orphaned_ = true;
   spdlog::warn("session {}: {}", id_, published.error().text());
 }
 

@@ -15,13 +15,14 @@
 #include <set>
 #include <string>
 
+#include "daemon/app/front_end.h"
 #include "daemon/core/volume.h"
 #include "daemon/kernel/convert.h"
 #include "daemon/kernel/view_publisher.h"
 
 namespace cfs {
 
-class Session : public std::enable_shared_from_this<Session> {
+class Session final : public FrontEnd, public std::enable_shared_from_this<Session> {
  public:
   Session(Loop& loop, KernelPort& port, NodeTable& nodes, std::uint32_t id, std::string config)
       : loop_(loop), id_(id), config_(std::move(config)), publisher_(port, nodes, id) {}
@@ -31,6 +32,7 @@ class Session : public std::enable_shared_from_this<Session> {
   Result<void> adopt(std::shared_ptr<Volume> volume);
   /// Refuse what comes, let waiting requests fail, close the volume. Idempotent.
   Task<void> close();
+  Task<void> stop() override { return close(); }
   /// 0, or ESHUTDOWN once the session is closed: no answer then, see KernelChannel::withhold().
   Task<int> ready();
 
@@ -41,7 +43,8 @@ class Session : public std::enable_shared_from_this<Session> {
   [[nodiscard]] const std::string& config() const { return config_; }
   [[nodiscard]] bool is_ready() const { return volume_ != nullptr; }
   [[nodiscard]] bool closed() const { return closed_; }
-  [[nodiscard]] std::shared_ptr<Volume> volume() const { return volume_; }
+  [[nodiscard]] std::shared_ptr<Volume> volume() const override { return volume_; }
+  [[nodiscard]] FrontStatus status() const override;
   [[nodiscard]] std::size_t rows() const { return publisher_.rows(); }
   [[nodiscard]] Reply mount_answer() const;
   /// The kernel does not know this session (any more).

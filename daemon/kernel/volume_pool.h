@@ -31,6 +31,7 @@ class VolumePool {
   /// Why opening this configuration failed last; empty when it did not.
   [[nodiscard]] std::string last_error(const std::string& config) const;
   Task<void> close();
+  [[nodiscard]] bool empty() const { return kept_.empty(); }
 
  private:
   struct Kept {

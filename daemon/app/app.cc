@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Start, signals and stop of the daemon; see app.h.
+#include "daemon/app/app.h"
+
+#include <spdlog/spdlog.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "daemon/app/process.h"
+
+namespace cfs {
+namespace {
+
+/// Before any other thread exists, so that all inherit it.
+Result<int> block_signals() {
+  std::signal(SIGPIPE, SIG_IGN);
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
+  if (::sigprocmask(SIG_BLOCK, &set, nullptr) < 0) return errno_error("sigprocmask");
+  const int fd = ::signalfd(-1, &set, SFD_CLOEXEC);
+  if (fd < 0) return errno_error("signalfd");
+  return fd;
+}
+
+void stop_took_too_long(int) {
+  constexpr char kText[] =
+      "cfsd: the stop took too long; open requests are left to the next daemon\n";
+  [[maybe_unused]] const ssize_t n = ::write(STDERR_FILENO, kText, sizeof(kText) - 1);
+  ::_exit(1);
+}
+
+void ask_to_stop() {
+  ::kill(::getpid(), SIGTERM);
+}
+
+}  // namespace
+
+App::App(const Options& options, std::unique_ptr<Loop> loop, FuseFactory fuse)
+    : options_(options),
+      loop_(std::move(loop)),
+      pool_(*loop_),
+      kernel_(*loop_, pool_, options.counts),
+      fuse_(*loop_, pool_, std::move(fuse)),
+      commands_(*loop_, pool_, kernel_, fuse_, ask_to_stop) {}
+
+App::~App() {
+  if (signals_ >= 0) ::close(signals_);
+}
+
+Result<std::unique_ptr<App>> App::create(const Options& options, FuseFactory fuse) {
+  join_reclaim();
+  const Result<int> signals = block_signals();
+  if (!signals) return signals.error();
+  auto loop = Loop::create();
+  if (!loop) return loop.error();
+  std::unique_ptr<App> app(new App(options, std::move(loop).value(), std::move(fuse)));
+  app->signals_ = *signals;
+  const Result<void> started = app->start();
+  if (!started) return started.error();
+  return app;
+}
+
+Result<void> App::start() {
+  auto admin = AdminServer::listen(*loop_, options_.socket, commands_);
+  if (!admin) return admin.error();
+  admin_ = std::move(admin).value();
+  kernel_.on_sessions_change = [this] { mounts_changed(); };
+  fuse_.on_change = [this] { mounts_changed(); };
+  attach_kernel();
+  admin_->start();
+  loop_->spawn(wait_for_signal());
+  if (options_.auto_exit_s > 0) loop_->spawn(auto_exit(kAutoExitFirst, ++idle_ticket_));
+  return {};
+}
+
+void App::attach_kernel() {
+  const Result<void> attached = kernel_.attach();
+  if (attached) return;
+  // no module is a normal state; `prepare` tries again when a mount asks for it
+  if (attached.code() == ENOENT) {
+    spdlog::info("{}", attached.error().what);
+  } else {
+    spdlog::warn("{}", attached.error().text());
+  }
+}
+
+void App::run() {
+  spdlog::info("cfsd {} serves {}", CFS_VERSION, options_.socket);
+  notify_service_manager("READY=1");
+  loop_->run();
+  spdlog::info("stopped");
+}
+
+bool App::idle() const {
+  return kernel_.sessions().empty() && fuse_.empty() && pool_.empty() && admin_->busy() == 0;
+}
+
+void App::mounts_changed() {
+  if (!memory_locked_ && !kernel_.sessions().empty()) {
+    memory_locked_ = true;
+    lock_memory();
+  }
+  const std::uint64_t ticket = ++idle_ticket_;
+  if (options_.auto_exit_s == 0 || loop_->stopping()) return;
+  if (kernel_.sessions().empty() && fuse_.empty()) {
+    loop_->spawn(auto_exit(Millis(options_.auto_exit_s * 1000), ticket));
+  }
+}
+
+Task<void> App::auto_exit(Millis delay, std::uint64_t ticket) {
+  for (;;) {
+    const int slept = co_await loop_->sleep(delay);
+    if (slept < 0 || ticket != idle_ticket_) co_return;
+    if (idle()) break;
+    delay = Millis(options_.auto_exit_s * 1000);
+  }
+  spdlog::info("nothing is mounted: ending as --auto-exit asks");
+  ask_to_stop();
+}
+
+Task<void> App::wait_for_signal() {
+  for (;;) {
+    signalfd_siginfo info{};
+    const int n = co_await loop_->read(signals_, &info, sizeof(info));
+    if (n != static_cast<int>(sizeof(info))) continue;
+    if (info.ssi_signo == SIGHUP) continue;  // nothing to read again: mounts carry their settings
+    spdlog::info("stopping on signal {}", info.ssi_signo);
+    break;
+  }
+  co_await shut_down();
+}
+
+Task<void> App::shut_down() {
+  notify_service_manager("STOPPING=1");
+  std::signal(SIGALRM, stop_took_too_long);
+  ::alarm(kStopLimitS);
+  idle_ticket_ = 0;
+  admin_->stop();
+  co_await fuse_.stop();
+  co_await kernel_.stop(kDrainGrace);
+  co_await pool_.close();
+  loop_->stop();
+}
+
+}  // namespace cfs

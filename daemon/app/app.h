@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+/// App: the daemon as a whole.
+///
+/// Purpose  Owns every part and knows their order: loop, volume pool, kernel front end, FUSE
+/// mounts,
+///          admin socket.
+/// Threads  run() is the loop thread.
+/// Lifetime create(), run() until a signal or `shutdown`, destroy. Stopped in reverse order of
+///          start. Kernel mounts stay for the next daemon; FUSE mounts end with this one.
+/// Failure  create() says why it cannot start. A stop that takes longer than kStopLimitS ends the
+///          process: what is unanswered belongs to the next daemon anyway.
+#pragma once
+
+#include <memory>
+
+#include "daemon/app/admin_server.h"
+#include "daemon/app/commands.h"
+#include "daemon/app/fuse_mounts.h"
+#include "daemon/app/options.h"
+#include "daemon/kernel/kernel_front.h"
+#include "daemon/kernel/volume_pool.h"
+
+namespace cfs {
+
+class App {
+ public:
+  static constexpr unsigned kStopLimitS = 20;
+  static constexpr Millis kDrainGrace{3000};
+  static constexpr Millis kAutoExitFirst{60'000};  ///< auto-exit: time for the first mount
+
+  static Result<std::unique_ptr<App>> create(const Options& options, FuseFactory fuse);
+  ~App();
+  App(const App&) = delete;
+  App& operator=(const App&) = delete;
+
+  void run();
+
+ private:
+  App(const Options& options, std::unique_ptr<Loop> loop, FuseFactory fuse);
+  Result<void> start();
+  Task<void> wait_for_signal();
+  Task<void> shut_down();
+  Task<void> auto_exit(Millis delay, std::uint64_t ticket);
+  void attach_kernel();
+  void mounts_changed();
+  [[nodiscard]] bool idle() const;
+
+  Options options_;
+  std::unique_ptr<Loop> loop_;
+  int signals_ = -1;
+  VolumePool pool_;
+  KernelFront kernel_;
+  FuseMounts fuse_;
+  Commands commands_;
+  std::unique_ptr<AdminServer> admin_;
+  bool memory_locked_ = false;
+  std::uint64_t idle_ticket_ = 0;  ///< of the auto-exit timer that counts
+};
+
+}  // namespace cfs

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Admin commands; see commands.h.
+#include "daemon/app/commands.h"
+
+#include <unistd.h>
+
+namespace cfs {
+namespace {
+
+Json attr_json(const Attr& attr) {
+  return Json{{"ino", attr.ino}, {"mode", attr.mode}, {"nlink", attr.nlink},
+              {"uid", attr.uid}, {"gid", attr.gid},   {"size_bytes", attr.size}};
+}
+
+Json status_json(const FrontStatus& status) {
+  return Json{{"frontend", status.kind},
+              {"session", status.session},
+              {"mount_point", status.mount_point},
+              {"volume", status.config.volume},
+              {"masters", status.config.masters},
+              {"subdir", status.config.subdir},
+              {"read_only", status.config.read_only},
+              {"cluster", status.cluster},
+              {"state", status.ready ? "ready" : "waiting"},
+              {"trouble", status.trouble}};
+}
+
+Json request_json(const InFlight& request, std::int64_t now_ms) {
+  const char* const state = request.waits_for_volume ? "waits for its volume" : "running";
+  return Json{
+      {"id", request.id},   {"session", request.session}, {"op", request.op},
+      {"ino", request.ino}, {"resumed", request.resumed}, {"age_ms", now_ms - request.since_ms},
+      {"state", state}};
+}
+
+Json volume_counters(const Volume& volume) {
+  const Volume::Counters c = volume.counters();
+  return Json{{"meta_requests", c.meta_requests},
+              {"meta_sent_bytes", c.meta_bytes_sent},
+              {"meta_received_bytes", c.meta_bytes_received},
+              {"meta_retries", c.meta_retries},
+              {"master_requests", c.master_requests}};
+}
+
+Json kernel_counters(const cfs_stats& s) {
+  Json requests = Json::object();
+  for (std::uint16_t op = 1; op <= CFS_OP_EVENT; ++op) requests[op_name(op)] = s.requests[op];
+  return Json{{"requests", requests},
+              {"read_wire_bytes", s.read_wire_bytes},
+              {"append_wire_bytes", s.append_wire_bytes},
+              {"overwrite_wire_bytes", s.overwrite_wire_bytes},
+              {"rehomed_bytes", s.rehomed_bytes},
+              {"crc_errors", s.crc_errors},
+              {"read_packets", s.read_packets},
+              {"append_packets", s.append_packets},
+              {"overwrite_packets", s.overwrite_packets},
+              {"extents_created", s.extents_created},
+              {"commits", s.commits},
+              {"connection_faults", s.conn_faults},
+              {"uncommitted_bytes", s.uncommitted_bytes},
+              {"dirty_inodes", s.dirty_inodes}};
+}
+
+std::string abi_text(std::uint32_t abi) {
+  return std::to_string(abi >> 16) + "." + std::to_string(abi & 0xFFFF);
+}
+
+}  // namespace
+
+Task<Result<Json>> Commands::run(admin::Command command) {
+  const std::string& name = command.name;
+  if (name == admin::kVersionCmd) co_return version();
+  if (name == admin::kStatus) co_return status();
+  if (name == admin::kMounts) co_return mounts();
+  if (name == admin::kRequests) co_return requests();
+  if (name == admin::kStats) co_return stats(command.args);
+  if (name == admin::kLastError) co_return last_error(command.args);
+  if (name == admin::kPrepare) co_return co_await prepare(command.args);
+  if (name == admin::kFuseMount) co_return co_await fuse_mount(command.args);
+  if (name == admin::kFuseUmount) co_return co_await fuse_umount(command.args);
+  if (name == admin::kShutdown) {
+    shut_down_();
+    co_return Json::object();
+  }
+  co_return make_error(ENOSYS, "this daemon does not know the command '" + name + "'");
+}
+
+Json Commands::version() const {
+  return Json{{"version", CFS_VERSION},
+              {"protocol", admin::kVersion},
+              {"abi", abi_text(CFS_ABI_MAJOR << 16 | CFS_ABI_MINOR)},
+              {"module_abi", kernel_.attached() ? abi_text(kernel_.channel().abi()) : ""}};
+}
+
+Json Commands::status() const {
+  const Connector::Counts connections = kernel_.connections();
+  Json kernel{{"attached", kernel_.attached()},
+              {"sessions", kernel_.sessions().size()},
+              {"in_flight", kernel_.in_flight().size()},
+              {"connections",
+               {{"up", connections.up},
+                {"dialing", connections.dialing},
+                {"waiting", connections.waiting}}}};
+  if (kernel_.attached()) kernel["generation"] = kernel_.channel().generation();
+  return Json{{"version", CFS_VERSION},
+              {"pid", ::getpid()},
+              {"uptime_s", (Loop::now_ms() - started_ms_) / 1000},
+              {"loop", loop_.has_uring() ? "io_uring" : "poll"},
+              {"kernel", kernel},
+              {"fuse_mounts", fuse_.list().size()}};
+}
+
+Json Commands::mounts() const {
+  Json list = Json::array();
+  for (const auto& session : kernel_.sessions()) list.push_back(status_json(session->status()));
+  for (const FrontEnd* front : fuse_.list()) list.push_back(status_json(front->status()));
+  return Json{{"mounts", list}};
+}
+
+Json Commands::requests() const {
+  Json list = Json::array();
+  const std::int64_t now = Loop::now_ms();
+  for (const InFlight& request : kernel_.in_flight()) list.push_back(request_json(request, now));
+  for (const FrontEnd* front : fuse_.list()) {
+    for (const InFlight& request : front->in_flight()) list.push_back(request_json(request, now));
+  }
+  return Json{{"requests", list}};
+}
+
+Result<Json> Commands::session_stats(std::uint32_t id) {
+  const auto session = kernel_.session(id);
+  if (!session) return make_error(ENOENT, "there is no session " + std::to_string(id));
+  const auto stats = kernel_.stats(id);
+  if (!stats) return stats.error();
+  Json out{{"frontend", "kernel"}, {"session", id}, {"kernel", kernel_counters(*stats)}};
+  if (session->volume()) out["daemon"] = volume_counters(*session->volume());
+  return out;
+}
+
+Result<Json> Commands::stats(const Json& args) {
+  const auto session = args.find("session");
+  if (session != args.end() && session->is_number_unsigned()) {
+    return session_stats(session->get<std::uint32_t>());
+  }
+  const auto path = admin::text_arg(args, "mount_point");
+  if (!path) return path.error();
+  const FrontEnd* const front = fuse_.find(*path);
+  if (front == nullptr) return make_error(ENOENT, *path + " is not a mount of this daemon");
+  return Json{{"frontend", "fuse"}, {"daemon", volume_counters(*front->volume())}};
+}
+
+Result<Json> Commands::last_error(const Json& args) const {
+  const auto config = admin::text_arg(args, "config");
+  if (!config) return config.error();
+  return Json{{"text", pool_.last_error(*config)}};
+}
+
+Task<Result<Json>> Commands::prepare(Json args) {
+  const auto config = admin::text_arg(args, "config");
+  if (!config) co_return config.error();
+  if (admin::text_or(args, "frontend", "") == "kernel") {
+    const Result<void> attached = kernel_.attach();
+    if (!attached) co_return attached.error();
+  }
+  const auto volume = co_await pool_.prepare(*config);
+  if (!volume) co_return volume.error();
+  co_return Json{{"volume", (*volume)->config().volume},
+                 {"cluster", (*volume)->cluster_name()},
+                 {"read_only", (*volume)->read_only()},
+                 {"root", attr_json((*volume)->root())}};
+}
+
+Task<Result<Json>> Commands::fuse_mount(Json args) {
+  const auto config = admin::text_arg(args, "config");
+  if (!config) co_return config.error();
+  const auto path = admin::text_arg(args, "mount_point");
+  if (!path) co_return path.error();
+  if (path->empty() || path->front() != '/') {
+    co_return make_error(EINVAL, "mount_point must be absolute");
+  }
+  MountPoint at{*path, admin::text_or(args, "source", "cubefs")};
+  FuseOptions options;
+  options.read_only = admin::flag_or(args, "read_only", false);
+  for (const Json& flag : admin::member_or_empty(args, "flags")) {
+    if (flag.is_string()) options.flags.push_back(flag.get<std::string>());
+  }
+  const Result<void> mounted = co_await fuse_.mount(*config, at, options);
+  if (!mounted) co_return mounted.error();
+  co_return Json::object();
+}
+
+Task<Result<Json>> Commands::fuse_umount(Json args) {
+  const auto path = admin::text_arg(args, "mount_point");
+  if (!path) co_return path.error();
+  const Result<void> done = co_await fuse_.unmount(*path);
+  if (!done) co_return done.error();
+  co_return Json::object();
+}
+
+}  // namespace cfs

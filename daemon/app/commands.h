@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+/// What the admin socket can do.
+///
+/// Purpose  One method per command: arguments in, JSON or an error out. Keys are stable; units are
+///          part of their names.
+/// Threads  The loop thread.
+/// Lifetime Refers to App's parts, which outlive it.
+/// Failure  EINVAL: bad arguments. Others: the part's own errors.
+#pragma once
+
+#include <functional>
+
+#include "daemon/app/admin_server.h"
+#include "daemon/app/fuse_mounts.h"
+#include "daemon/kernel/kernel_front.h"
+
+namespace cfs {
+
+class Commands final : public AdminHandler {
+ public:
+  Commands(Loop& loop, VolumePool& pool, KernelFront& kernel, FuseMounts& fuse,
+           std::function<void()> shut_down)
+      : loop_(loop), pool_(pool), kernel_(kernel), fuse_(fuse), shut_down_(std::move(shut_down)) {}
+
+  Task<Result<Json>> run(admin::Command command) override;
+
+ private:
+  [[nodiscard]] Json version() const;
+  [[nodiscard]] Json status() const;
+  [[nodiscard]] Json mounts() const;
+  [[nodiscard]] Json requests() const;
+  Result<Json> stats(const Json& args);
+  Result<Json> last_error(const Json& args) const;
+  Task<Result<Json>> prepare(Json args);
+  Task<Result<Json>> fuse_mount(Json args);
+  Task<Result<Json>> fuse_umount(Json args);
+  Result<Json> session_stats(std::uint32_t id);
+
+  Loop& loop_;
+  VolumePool& pool_;
+  KernelFront& kernel_;
+  FuseMounts& fuse_;
+  std::function<void()> shut_down_;
+  std::int64_t started_ms_ = Loop::now_ms();
+};
+
+}  // namespace cfs

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Options of cfsd, with CLI11.
+#include "daemon/app/options.h"
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+namespace cfs {
+
+ParsedOptions parse_options(int argc, char** argv) {
+  Options options;
+  CLI::App cli("CubeFS client daemon: serves the kernel module and FUSE mounts of this host.",
+               "cfsd");
+  cli.set_version_flag("--version", std::string("cfsd ") + CFS_VERSION);
+  cli.add_option("--socket", options.socket, "Admin socket; one daemon per socket")
+      ->capture_default_str();
+  cli.add_flag("-f,--foreground", options.foreground, "Do not go to the background");
+  cli.add_option("--log-level", options.log_level, "What is logged")
+      ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
+      ->capture_default_str();
+  cli.add_option("--log-file", options.log_file,
+                 "File, or 'syslog'; default: stderr in the foreground, else syslog");
+  cli.add_option("--pid-file", options.pid_file, "Write the process id here");
+  cli.add_option("--connections", options.connections,
+                 "Connections to each data node: read=N,append=N,overwrite=N (2, 2, 1)");
+  cli.add_option("--auto-exit", options.auto_exit_s,
+                 "End when nothing has been mounted for this many seconds (0: never)");
+  try {
+    cli.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return {std::nullopt, cli.exit(e) == 0 ? 0 : 2};
+  }
+  const auto counts = ConnectionCounts::parse(options.connections);
+  if (!counts) {
+    std::cerr << "cfsd: --connections: " << counts.error().what << "\n";
+    return {std::nullopt, 2};
+  }
+  options.counts = *counts;
+  return {options, 0};
+}
+
+}  // namespace cfs
