@@ -125,6 +125,11 @@ wire::ExtentKey read_extent(Reader& r) {
   return k;
 }
 
+std::optional<wire::TransactionInfo> decode_tx(std::string_view value) {
+  Result<wire::TxReply> record = wire::decode<wire::TxReply>(value);
+  return record ? std::move(record->tx) : std::nullopt;
+}
+
 std::string pack_counters(const Counters& c) {
   Writer w;
   w.u64(c.cursor).u64(c.next_uniq).u64(c.next_tx).u64(c.applied).u64(c.uniq_order);
@@ -277,7 +282,7 @@ bool PartitionStore::note_uniq(uint64_t id, int64_t now) {
   return true;
 }
 
-void PartitionStore::prune_uniq(int64_t now, int64_t keep_s, uint64_t keep_count) {
+size_t PartitionStore::prune_uniq(int64_t now, int64_t keep_s, uint64_t keep_count) {
   std::vector<std::string> old;
   std::string prefix = be64(partition_);
   txn_.scan(Table::kUniq, prefix, prefix, [&](std::string_view key, std::string_view value) {
@@ -288,20 +293,19 @@ void PartitionStore::prune_uniq(int64_t now, int64_t keep_s, uint64_t keep_count
     return true;
   });
   for (const std::string& key : old) txn_.del(Table::kUniq, key);
+  return old.size();
 }
 
 std::optional<wire::TransactionInfo> PartitionStore::tx(const std::string& tx_id) {
   auto value = txn_.get(Table::kTx, be64(partition_) + tx_id);
   if (!value) return std::nullopt;
-  auto tx = wire::decode<wire::TransactionInfo>(*value);
-  if (!tx) return std::nullopt;
-  return std::move(tx).value();
+  return decode_tx(*value);
 }
 
 void PartitionStore::put_tx(const wire::TransactionInfo& tx) {
   std::string key = be64(partition_) + tx.tx_id;
   if (!txn_.get(Table::kTx, key)) ++counters_.transactions;
-  txn_.put(Table::kTx, key, wire::encode(tx));
+  txn_.put(Table::kTx, key, wire::encode(wire::TxReply{tx}));
 }
 
 void PartitionStore::erase_tx(const std::string& tx_id) {
@@ -312,8 +316,8 @@ std::vector<wire::TransactionInfo> PartitionStore::all_tx() {
   std::vector<wire::TransactionInfo> all;
   std::string prefix = be64(partition_);
   txn_.scan(Table::kTx, prefix, prefix, [&](std::string_view, std::string_view value) {
-    auto tx = wire::decode<wire::TransactionInfo>(value);
-    if (tx) all.push_back(std::move(tx).value());
+    std::optional<wire::TransactionInfo> tx = decode_tx(value);
+    if (tx) all.push_back(std::move(*tx));
     return true;
   });
   return all;

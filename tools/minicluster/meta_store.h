@@ -45,7 +45,7 @@ struct Counters {
 
 /// What an open transaction has done to an inode, enough to undo it.
 struct TxInodeUndo {
-  enum Kind : uint8_t { kLinked, kUnlinked };
+  enum Kind : uint8_t { kCreated, kLinked, kUnlinked };
   std::string tx_id;
   Kind kind = kLinked;
   uint32_t tx_type = 0;  ///< wire::TxType
@@ -91,8 +91,8 @@ class PartitionStore {
 
   /// True when the id is new; it is remembered from then on.
   bool note_uniq(uint64_t id, int64_t now);
-  /// Forgets ids older than `keep_s` seconds that are not among the last `keep_count`.
-  void prune_uniq(int64_t now, int64_t keep_s, uint64_t keep_count);
+  /// Forgets ids older than `keep_s` seconds that are not among the last `keep_count`; says how many.
+  size_t prune_uniq(int64_t now, int64_t keep_s, uint64_t keep_count);
 
   [[nodiscard]] std::optional<wire::TransactionInfo> tx(const std::string& tx_id);
   void put_tx(const wire::TransactionInfo& tx);

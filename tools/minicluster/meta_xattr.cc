@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Requests on extended attributes. The server checks neither that the inode exists nor any flag.
+/// Source: CubeFS v3.5.3, metanode/partition_op_extend.go.
+#include "tools/minicluster/meta_ops.h"
+
+namespace cfs::mini {
+
+MetaReply do_set_xattr(MetaCall& c, const wire::SetXattrReq& req) {
+  c.store.put_xattr(req.ino, req.key, req.value);
+  return reply_none();
+}
+
+MetaReply do_batch_set_xattr(MetaCall& c, const wire::BatchSetXattrReq& req) {
+  for (const auto& [name, value] : req.attrs) c.store.put_xattr(req.ino, name, value);
+  return reply_none();
+}
+
+MetaReply do_get_xattr(MetaCall& c, const wire::GetXattrReq& req) {
+  std::string value = c.store.xattr(req.ino, req.key).value_or("");
+  return reply_json(wire::GetXattrReply{req.vol, req.pid, req.ino, req.key, value});
+}
+
+MetaReply do_get_all_xattr(MetaCall& c, const wire::GetAllXattrReq& req) {
+  wire::GetAllXattrReply reply{req.vol, req.pid, req.ino, {}};
+  reply.attrs.nil = false;
+  c.store.scan_xattrs(req.ino, [&](std::string_view name, std::string_view value) {
+    reply.attrs.emplace(name, value);
+    return true;
+  });
+  return reply_json(reply);
+}
+
+MetaReply do_remove_xattr(MetaCall& c, const wire::RemoveXattrReq& req) {
+  c.store.erase_xattr(req.ino, req.key);
+  return reply_none();
+}
+
+MetaReply do_list_xattr(MetaCall& c, const wire::ListXattrReq& req) {
+  wire::ListXattrReply reply{req.vol, req.pid, req.ino, {}};
+  reply.names.nil = false;
+  c.store.scan_xattrs(req.ino, [&](std::string_view name, std::string_view) {
+    reply.names.emplace_back(name);
+    return true;
+  });
+  return reply_json(reply);
+}
+
+MetaReply do_batch_get_xattr(MetaCall& c, const wire::BatchGetXattrReq& req) {
+  wire::BatchGetXattrReply reply{req.vol, req.pid, {}};
+  for (uint64_t ino : req.inos) {
+    wire::XattrsOfInode entry{ino, {}};
+    entry.attrs.nil = false;
+    for (const std::string& key : req.keys) {
+      if (auto value = c.store.xattr(ino, key)) entry.attrs.emplace(key, *value);
+    }
+    if (!entry.attrs.empty()) reply.inodes.push_back(std::move(entry));
+  }
+  return reply_json(reply);
+}
+
+}  // namespace cfs::mini
