@@ -43,6 +43,7 @@ struct cfs_sb {
 	u32 deadline_s;			/* I: mount option deadline=: seconds for soft, and for a missing daemon */
 	u32 storage_class;		/* I: of new files, from CFS_OP_MOUNT */
 	u64 mount_flags;		/* I: CFS_MR_* */
+	u64 fsid;			/* I: from CFS_OP_MOUNT */
 	unsigned long flags;		/* A: CFS_SB_* */
 	struct cfs_counters *counters;	/* I: vmalloc_user; readers READ_ONCE, writers cfs_change_*() */
 	struct cfs_counts __percpu *counts; /* statistics, stats.c */
@@ -99,6 +100,10 @@ static inline struct cfs_inode *CFS_I(struct inode *inode)
 	return container_of(inode, struct cfs_inode, netfs.inode);
 }
 
+struct inode *cfs_inode_alloc(struct super_block *sb);
+void cfs_inode_destroy(struct inode *inode);
+void cfs_inode_free(struct inode *inode);
+void cfs_inode_evict(struct inode *inode);
 int cfs_inode_init_cache(void);
 void cfs_inode_exit_cache(void);
 /* New or cached inode for @attr; applies the attributes. @seq: counter sequence read before the RPC. */
@@ -107,6 +112,7 @@ struct inode *cfs_iget(struct super_block *sb, const struct cfs_attr *attr, u64 
 void cfs_inode_apply(struct inode *inode, const struct cfs_attr *attr, u64 seq);
 /* Attributes from the cache while they are valid, else from the daemon. Killable. */
 int cfs_inode_refresh(struct inode *inode, bool force);
+void cfs_attrs_expire(struct inode *inode);	/* ask the server at next use */
 /* CFS_IOC_INVALIDATE with an inode: expire what the flags say. Never waits for the daemon. */
 void cfs_inode_invalidate(struct cfs_sb *csb, u64 ino, u32 flags);
 /* CFS_IOC_INVALIDATE without: every name and attribute of the mount expires. */
@@ -207,6 +213,7 @@ void cfs_chan_add_session(struct cfs_sb *csb);
 void cfs_chan_del_session(struct cfs_sb *csb);
 void cfs_chan_abort_session(struct cfs_sb *csb);	/* umount -f: every call of it fails with -EIO now */
 struct cfs_sb *cfs_session_get(u32 session);	/* strong reference or NULL */
+struct super_block *cfs_session_super(struct cfs_sb *csb);	/* s_umount held for reading, or NULL: busy or ending */
 int cfs_chan_init(void);
 void cfs_chan_exit(void);
 struct net *cfs_chan_net(void);			/* network namespace of the attached daemon, strong; NULL when none */

@@ -11,6 +11,7 @@
 #include <linux/dcache.h>
 #include <linux/fs.h>
 #include <linux/io_uring/cmd.h>
+#include <linux/namei.h>
 #include <linux/net.h>
 #include <linux/netfs.h>
 
@@ -60,6 +61,66 @@ static inline void cfs_set_d_op(struct super_block *sb, const struct dentry_oper
 	sb->s_d_op = ops;
 #endif
 }
+
+/* 6.19: create() is told no more whether the name may exist. */
+#ifdef CFS_CREATE_EXCL
+#define CFS_CREATE_FN(fn)							\
+	int fn(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry, umode_t mode, bool excl)
+#else
+#define CFS_CREATE_FN(fn)							\
+	int fn(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry, umode_t mode)
+#endif
+
+/* 6.15: mkdir() returns the dentry to use, NULL for the one it was given. */
+#ifdef CFS_MKDIR_INT
+#define CFS_MKDIR_FN(fn)							\
+	int fn(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry, umode_t mode)
+#define CFS_MKDIR_RESULT(err)	(err)
+#else
+#define CFS_MKDIR_FN(fn)							\
+	struct dentry *fn(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry, umode_t mode)
+#define CFS_MKDIR_RESULT(err)	ERR_PTR(err)
+#endif
+
+/*
+ * 6.14: d_revalidate() is given a stable parent and name. CFS_D_REVALIDATE(op, fn) defines op for the kernel; fn is in the
+ * newer form. Under RCU the name is not stable and fn must not use it.
+ */
+typedef int (*cfs_revalidate_fn)(struct inode *dir, const struct qstr *name, struct dentry *dentry,
+				 unsigned int flags);
+#ifdef CFS_REVALIDATE_DIR
+#define CFS_D_REVALIDATE(op, fn)						\
+	static int op(struct inode *dir, const struct qstr *name, struct dentry *dentry,	\
+		      unsigned int flags)					\
+	{									\
+		return fn(dir, name, dentry, flags);				\
+	}
+#else
+static inline int cfs_revalidate_old(struct dentry *dentry, unsigned int flags, cfs_revalidate_fn fn)
+{
+	struct name_snapshot name;
+	struct dentry *parent;
+	struct inode *dir;
+	int ret;
+
+	if (flags & LOOKUP_RCU) {
+		dir = d_inode_rcu(READ_ONCE(dentry->d_parent));
+		return dir ? fn(dir, &dentry->d_name, dentry, flags) : -ECHILD;
+	}
+	parent = dget_parent(dentry);
+	take_dentry_name_snapshot(&name, dentry);
+	ret = fn(d_inode(parent), &name.name, dentry, flags);
+	release_dentry_name_snapshot(&name);
+	dput(parent);
+	return ret;
+}
+
+#define CFS_D_REVALIDATE(op, fn)						\
+	static int op(struct dentry *dentry, unsigned int flags)		\
+	{									\
+		return cfs_revalidate_old(dentry, flags, fn);			\
+	}
+#endif
 
 /*
  * netfs: the termination helpers lost was_async and the error moved into the sub-request, for reads even between 6.12.95
