@@ -1,0 +1,586 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * cubefs: inodes and their attributes.
+ *
+ * Purpose   Inode life, attribute cache, getattr and setattr, change counters.
+ * Lifetime  struct cfs_inode is the VFS inode. Its data state (data.c) is made with it and freed in destroy_inode. An
+ *           inode whose link count reached 0 here carries a prepared EVICT call, sent when the last user is gone: evicting
+ *           neither allocates nor waits, since it may run in reclaim.
+ * Locks     i_lock guards cached attributes; csb->change_lock the counters; both are leaves here (cfs_data_busy() and
+ *           cfs_data_set_size() are called under i_lock).
+ * Contexts  Process; evict also from shrinkers.
+ * Failure   Attributes that might be older than a local change are not taken, but asked for again at next use.
+ *
+ * Times     Servers keep whole seconds, and of ctime only the time of creation. So ctime is the newest of that and of the
+ *           changes seen here while the inode is cached. Source: CubeFS proto/fs_proto.go, client/fs/inode.go.
+ */
+#include <linux/fs.h>
+#include <linux/jiffies.h>
+#include <linux/pagemap.h>
+#include <linux/slab.h>
+#include <linux/stat.h>
+#include "cfs.h"
+#include "compat.h"
+
+#define CFS_BLOCK_BITS	12		/* st_blksize 4096, as the FUSE client says */
+
+static struct kmem_cache *cfs_inode_cache;
+
+/* ---- change counters ---- */
+static u32 cfs_change_hash(u64 ino)
+{
+	return (ino * 0x9E3779B97F4A7C15ULL) >> 48;
+}
+
+/**
+ * cfs_change - something about an inode changes locally
+ * @csb: Mount.
+ * @ino: Directory whose names, or inode whose attributes change.
+ *
+ * Called before the change is sent and again when it ended: a value asked for in between is not current afterwards.
+ *
+ * Context: Process.
+ * Return:  The new sequence; an answer to the change itself is current if it is applied with it.
+ */
+u64 cfs_change(struct cfs_sb *csb, u64 ino)
+{
+	struct cfs_counters *c = csb->counters;
+	u64 seq;
+
+	spin_lock(&csb->change_lock);
+	seq = c->seq + 1;
+	WRITE_ONCE(c->changed[cfs_change_hash(ino)], seq);
+	/* A reader that sees this sequence also sees what changed. */
+	smp_store_release(&c->seq, seq);
+	spin_unlock(&csb->change_lock);
+	return seq;
+}
+
+/**
+ * cfs_changed_since - may a value be older than a local change?
+ * @csb: Mount.
+ * @ino: See cfs_change().
+ * @seq: cfs_seq() before the value was asked for.
+ */
+bool cfs_changed_since(struct cfs_sb *csb, u64 ino, u64 seq)
+{
+	return READ_ONCE(csb->counters->changed[cfs_change_hash(ino)]) > seq ||
+	       seq < READ_ONCE(csb->seq_floor);
+}
+
+/**
+ * cfs_epoch_bump - every name and attribute of a mount expires, also those being asked for
+ * @csb: Mount.
+ */
+void cfs_epoch_bump(struct cfs_sb *csb)
+{
+	spin_lock(&csb->change_lock);
+	smp_store_release(&csb->counters->seq, csb->counters->seq + 1);
+	WRITE_ONCE(csb->seq_floor, csb->counters->seq);
+	spin_unlock(&csb->change_lock);
+	atomic_inc(&csb->epoch);
+}
+
+/* ---- attributes ---- */
+static bool cfs_attr_is_valid(const struct cfs_attr *attr)
+{
+	switch (attr->mode & S_IFMT) {
+	case S_IFREG:
+	case S_IFDIR:
+	case S_IFLNK:
+	case S_IFIFO:
+	case S_IFSOCK:
+		return attr->ino && attr->size <= MAX_LFS_FILESIZE &&
+		       uid_valid(make_kuid(&init_user_ns, attr->uid)) &&
+		       gid_valid(make_kgid(&init_user_ns, attr->gid));
+	}
+	return false;
+}
+
+static bool cfs_attrs_are_fresh(struct cfs_inode *ci)
+{
+	struct cfs_sb *csb = CFS_SB(ci->netfs.inode.i_sb);
+	bool fresh;
+
+	spin_lock(&ci->netfs.inode.i_lock);
+	fresh = time_before64(get_jiffies_64(), ci->attr_until) &&
+		ci->attr_epoch == atomic_read(&csb->epoch);
+	spin_unlock(&ci->netfs.inode.i_lock);
+	return fresh;
+}
+
+static void cfs_apply_times(struct inode *inode, const struct cfs_attr *attr, bool busy)
+{
+	struct cfs_inode *ci = CFS_I(inode);
+
+	lockdep_assert_held(&inode->i_lock);
+	ci->birth = attr->ctime;
+	if (inode_get_ctime_sec(inode) < attr->ctime)
+		inode_set_ctime(inode, attr->ctime, 0);
+	if (!ci->atime_set)
+		inode_set_atime(inode, attr->atime, 0);
+	if (!busy)
+		inode_set_mtime(inode, attr->mtime, 0);
+}
+
+/* Returns whether cached data is of another generation. */
+static bool cfs_apply_locked(struct inode *inode, const struct cfs_attr *attr)
+{
+	struct cfs_inode *ci = CFS_I(inode);
+	bool busy = S_ISREG(inode->i_mode) && cfs_data_busy(inode);
+	bool other_data = false;
+
+	lockdep_assert_held(&inode->i_lock);
+	inode->i_mode = (inode->i_mode & S_IFMT) | (attr->mode & ~S_IFMT);
+	if (is_sxid(inode->i_mode))
+		inode->i_flags &= ~S_NOSEC;
+	inode->i_uid = make_kuid(&init_user_ns, attr->uid);
+	inode->i_gid = make_kgid(&init_user_ns, attr->gid);
+	set_nlink(inode, attr->nlink);
+	cfs_apply_times(inode, attr, busy);
+	if (S_ISREG(inode->i_mode) && !busy) {
+		other_data = attr->gen != ci->gen;
+		ci->gen = attr->gen;
+		ci->storage_class = attr->storage_class;
+		cfs_data_set_size(inode, attr->size);
+	} else if (S_ISLNK(inode->i_mode)) {
+		i_size_write(inode, attr->size);
+	}
+	ci->attr_until = get_jiffies_64() + msecs_to_jiffies(attr->attr_valid_ms);
+	ci->attr_epoch = atomic_read(&CFS_SB(inode->i_sb)->epoch);
+	return other_data;
+}
+
+/**
+ * cfs_inode_apply - take a server's attributes
+ * @inode: Inode.
+ * @attr:  From the daemon; its type must be the inode's.
+ * @seq:   Sequence before they were asked for. Older than a local change: not taken, asked for at next use.
+ *
+ * Size, mtime and generation are not taken while local bytes are under way.
+ *
+ * Context: Process, may sleep (data of another generation is dropped).
+ */
+void cfs_inode_apply(struct inode *inode, const struct cfs_attr *attr, u64 seq)
+{
+	struct cfs_sb *csb = CFS_SB(inode->i_sb);
+	bool other_data = false;
+
+	if (attr->ino != inode->i_ino || !cfs_attr_is_valid(attr) || inode_wrong_type(inode, attr->mode))
+		return;
+	spin_lock(&inode->i_lock);
+	if (cfs_changed_since(csb, inode->i_ino, seq))
+		CFS_I(inode)->attr_until = 0;
+	else
+		other_data = cfs_apply_locked(inode, attr);
+	spin_unlock(&inode->i_lock);
+	if (other_data)
+		cfs_data_invalidate(inode);
+}
+
+/**
+ * cfs_attrs_expire - ask for the attributes at next use
+ * @inode: Inode; what a local change made of its attributes stays until then.
+ */
+void cfs_attrs_expire(struct inode *inode)
+{
+	spin_lock(&inode->i_lock);
+	CFS_I(inode)->attr_until = 0;
+	spin_unlock(&inode->i_lock);
+}
+
+/**
+ * cfs_inode_refresh - make the cached attributes current
+ * @inode: Inode.
+ * @force: Ask even if they are believed.
+ *
+ * An inode that was deleted here is not asked about: its attributes are only ours.
+ *
+ * Context: Process, sleeps; killable.
+ * Return:  0; -ESTALE when the inode is gone; -errno of the call.
+ */
+int cfs_inode_refresh(struct inode *inode, bool force)
+{
+	struct cfs_sb *csb = CFS_SB(inode->i_sb);
+	struct cfs_call *call;
+	struct cfs_attr attr;
+	int ret;
+
+	if (!inode->i_nlink || (!force && cfs_attrs_are_fresh(CFS_I(inode))))
+		return 0;
+	call = cfs_call_alloc(csb, CFS_OP_GETATTR, inode->i_ino, GFP_KERNEL);
+	if (!call)
+		return -ENOMEM;
+	ret = cfs_call_sync(call);
+	if (ret >= 0)
+		ret = cfs_call_fixed(call, &attr, sizeof(attr));
+	if (ret >= 0 && (attr.ino != inode->i_ino || inode_wrong_type(inode, attr.mode)))
+		ret = -ESTALE;
+	if (ret >= 0)
+		cfs_inode_apply(inode, &attr, call->req.seq);
+	cfs_call_put(call);
+	return ret == -ENOENT ? -ESTALE : min(ret, 0);
+}
+
+/* ---- inodes ---- */
+static int cfs_inode_setup(struct inode *inode, const struct cfs_attr *attr)
+{
+	struct cfs_inode *ci = CFS_I(inode);
+
+	inode->i_mode = attr->mode;
+	inode->i_blkbits = CFS_BLOCK_BITS;
+	inode->i_flags |= S_NOATIME;		/* servers keep none */
+	ci->gen = attr->gen;			/* nothing is cached of any other */
+	switch (attr->mode & S_IFMT) {
+	case S_IFREG:
+		if (cfs_data_alloc(ci))
+			return -ENOMEM;
+		inode->i_op = &cfs_file_iops;
+		inode->i_fop = &cfs_file_fops;
+		cfs_data_setup(inode);
+		break;
+	case S_IFDIR:
+		inode->i_op = &cfs_dir_iops;
+		inode->i_fop = &cfs_dir_fops;
+		break;
+	case S_IFLNK:
+		inode->i_op = &cfs_symlink_iops;
+		break;
+	default:
+		inode->i_op = &cfs_special_iops;
+		init_special_inode(inode, attr->mode, 0);
+	}
+	return 0;
+}
+
+/**
+ * cfs_iget - inode of a server's attributes
+ * @sb:   Super block.
+ * @attr: Attributes; judged here.
+ * @seq:  Sequence before they were asked for.
+ *
+ * Context: Process, sleeps.
+ * Return:  A new or cached inode with a reference; -EPROTO for attributes that cannot be; -ESTALE when the number
+ *          belonged to something else; -ENOMEM.
+ */
+struct inode *cfs_iget(struct super_block *sb, const struct cfs_attr *attr, u64 seq)
+{
+	struct inode *inode;
+	int ret;
+
+	if (!cfs_attr_is_valid(attr))
+		return ERR_PTR(-EPROTO);
+	inode = iget_locked(sb, attr->ino);
+	if (!inode)
+		return ERR_PTR(-ENOMEM);
+	if (!cfs_inode_is_new(inode)) {
+		if (inode_wrong_type(inode, attr->mode)) {
+			iput(inode);
+			return ERR_PTR(-ESTALE);
+		}
+		cfs_inode_apply(inode, attr, seq);
+		return inode;
+	}
+	ret = cfs_inode_setup(inode, attr);
+	if (ret) {
+		iget_failed(inode);
+		return ERR_PTR(ret);
+	}
+	spin_lock(&inode->i_lock);
+	cfs_apply_locked(inode, attr);
+	/* Better these than none, but they may be older than a local change. */
+	if (cfs_changed_since(CFS_SB(sb), attr->ino, seq))
+		CFS_I(inode)->attr_until = 0;
+	spin_unlock(&inode->i_lock);
+	unlock_new_inode(inode);
+	return inode;
+}
+
+/**
+ * cfs_inode_alloc - super_operations.alloc_inode
+ * @sb: Super block.
+ */
+struct inode *cfs_inode_alloc(struct super_block *sb)
+{
+	struct cfs_inode *ci = alloc_inode_sb(sb, cfs_inode_cache, GFP_KERNEL);
+
+	if (!ci)
+		return NULL;
+	ci->gen = 0;
+	ci->attr_until = 0;
+	ci->attr_epoch = 0;
+	ci->storage_class = 0;
+	ci->birth = 0;
+	ci->atime_set = false;
+	atomic_set(&ci->names_epoch, 0);
+	ci->evict_call = NULL;
+	ci->data = NULL;
+	return &ci->netfs.inode;
+}
+
+/**
+ * cfs_inode_destroy - super_operations.destroy_inode: what needs process context
+ * @inode: Inode nobody uses; walkers under RCU may still look at it.
+ */
+void cfs_inode_destroy(struct inode *inode)
+{
+	cfs_data_free(CFS_I(inode));
+}
+
+/**
+ * cfs_inode_free - super_operations.free_inode: after RCU
+ * @inode: Inode nobody looks at.
+ */
+void cfs_inode_free(struct inode *inode)
+{
+	if (S_ISLNK(inode->i_mode))
+		kfree(inode->i_link);
+	kmem_cache_free(cfs_inode_cache, CFS_I(inode));
+}
+
+/**
+ * cfs_inode_evict - super_operations.evict_inode
+ * @inode: Inode without users. A file with bytes under way holds itself, so none are left.
+ *
+ * Context: Process, also reclaim. Neither allocates nor waits for the daemon.
+ */
+void cfs_inode_evict(struct inode *inode)
+{
+	struct cfs_inode *ci = CFS_I(inode);
+
+	if (ci->data)
+		cfs_data_evict(inode);
+	truncate_inode_pages_final(&inode->i_data);
+	clear_inode(inode);
+	if (ci->evict_call)
+		cfs_call_async(ci->evict_call);
+	ci->evict_call = NULL;
+}
+
+/**
+ * cfs_inode_invalidate - the daemon says that an inode changed elsewhere
+ * @csb:   Mount.
+ * @ino:   Inode; may be unknown here.
+ * @flags: CFS_INV_*.
+ *
+ * s_umount keeps the super block and its inodes; when it cannot be had at once (mount, remount, unmount), everything
+ * expires instead. Waiting for it could wait for an unmount that waits for this daemon.
+ *
+ * Context: Process (the daemon's).
+ */
+void cfs_inode_invalidate(struct cfs_sb *csb, u64 ino, u32 flags)
+{
+	struct super_block *sb = cfs_session_super(csb);
+	struct inode *inode;
+
+	if (!sb) {
+		cfs_epoch_bump(csb);
+		return;
+	}
+	inode = ilookup(sb, ino);
+	if (inode) {
+		if (flags & CFS_INV_ENTRIES)
+			atomic_inc(&CFS_I(inode)->names_epoch);
+		if (flags & (CFS_INV_ATTR | CFS_INV_DATA))
+			cfs_change(csb, ino);
+		if (flags & (CFS_INV_ATTR | CFS_INV_DATA))
+			cfs_attrs_expire(inode);
+		if (flags & CFS_INV_DATA && S_ISREG(inode->i_mode))
+			cfs_data_invalidate(inode);
+		iput(inode);
+	}
+	up_read(&sb->s_umount);
+}
+
+/* ---- inode operations ---- */
+/**
+ * cfs_getattr - inode_operations.getattr
+ * @idmap:        Of the mount.
+ * @path:         File.
+ * @stat:         Filled.
+ * @request_mask: STATX_*.
+ * @flags:        AT_STATX_*: DONT_SYNC takes what is cached, FORCE_SYNC asks.
+ *
+ * st_blocks is the size in blocks of 512, rounded down, as the FUSE client says; there is no allocation to report.
+ * Source: CubeFS client/fs/inode.go (fillAttr).
+ */
+int cfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat, u32 request_mask,
+		unsigned int flags)
+{
+	struct inode *inode = d_inode(path->dentry);
+	int ret = 0;
+
+	if (!(flags & AT_STATX_DONT_SYNC))
+		ret = cfs_inode_refresh(inode, flags & AT_STATX_FORCE_SYNC);
+	if (ret)
+		return ret;
+	generic_fillattr(idmap, request_mask, inode, stat);
+	stat->blksize = 1 << CFS_BLOCK_BITS;
+	stat->blocks = stat->size >> 9;
+	stat->btime.tv_sec = CFS_I(inode)->birth;
+	stat->btime.tv_nsec = 0;
+	stat->result_mask |= STATX_BTIME;
+	return 0;
+}
+
+/* Fill a SETATTR request from what remains of @ia besides the size. Returns whether anything does. */
+static bool cfs_setattr_fill(struct mnt_idmap *idmap, struct inode *inode, const struct iattr *ia,
+			     struct cfs_req *r)
+{
+	u32 valid = 0;
+
+	if (ia->ia_valid & ATTR_MODE) {
+		valid |= CFS_SA_MODE;
+		r->setattr.mode = (inode->i_mode & S_IFMT) | (ia->ia_mode & ~S_IFMT);
+	}
+	if (ia->ia_valid & ATTR_UID) {
+		valid |= CFS_SA_UID;
+		r->setattr.uid = from_kuid(&init_user_ns, from_vfsuid(idmap, i_user_ns(inode),
+								      ia->ia_vfsuid));
+	}
+	if (ia->ia_valid & ATTR_GID) {
+		valid |= CFS_SA_GID;
+		r->setattr.gid = from_kgid(&init_user_ns, from_vfsgid(idmap, i_user_ns(inode),
+								      ia->ia_vfsgid));
+	}
+	/* A truncation moves mtime by itself. */
+	if (ia->ia_valid & ATTR_MTIME && (!(ia->ia_valid & ATTR_SIZE) || ia->ia_valid & ATTR_MTIME_SET)) {
+		valid |= CFS_SA_MTIME;
+		r->setattr.mtime = ia->ia_mtime.tv_sec;
+	}
+	if (ia->ia_valid & ATTR_ATIME) {
+		valid |= CFS_SA_ATIME;
+		r->setattr.atime = ia->ia_atime.tv_sec;
+	}
+	r->setattr.valid = valid;
+	return valid;
+}
+
+static int cfs_setattr_send(struct mnt_idmap *idmap, struct inode *inode, struct iattr *ia,
+			    struct cfs_attr *attr, u64 *seq)
+{
+	struct cfs_sb *csb = CFS_SB(inode->i_sb);
+	struct cfs_call *call = cfs_call_alloc(csb, CFS_OP_SETATTR, inode->i_ino, GFP_KERNEL);
+	int ret;
+
+	if (!call)
+		return -ENOMEM;
+	if (cfs_setattr_fill(idmap, inode, ia, &call->req)) {
+		*seq = cfs_change(csb, inode->i_ino);
+		ret = cfs_call_sync(call);
+		if (ret >= 0)
+			ret = cfs_call_fixed(call, attr, sizeof(*attr));
+	} else {
+		attr->ino = 0;
+		ret = 0;
+	}
+	cfs_call_put(call);
+	return ret;
+}
+
+/* Mode, owner and times. */
+static int cfs_setattr_meta(struct mnt_idmap *idmap, struct inode *inode, struct iattr *ia)
+{
+	struct cfs_sb *csb = CFS_SB(inode->i_sb);
+	struct cfs_attr attr;
+	u64 seq = 0;
+	int ret;
+
+	/* A commit that comes later would move an explicitly set mtime again. */
+	if (ia->ia_valid & ATTR_MTIME && S_ISREG(inode->i_mode) && cfs_data_busy(inode)) {
+		ret = cfs_data_sync(inode);
+		if (ret)
+			return ret;
+	}
+	ret = cfs_setattr_send(idmap, inode, ia, &attr, &seq);
+	if (ret < 0) {
+		cfs_attrs_expire(inode);
+		goto out;
+	}
+	spin_lock(&inode->i_lock);
+	if (ia->ia_valid & ATTR_ATIME)
+		CFS_I(inode)->atime_set = true;
+	spin_unlock(&inode->i_lock);
+	ia->ia_valid &= ~ATTR_SIZE;
+	setattr_copy(idmap, inode, ia);
+	if (attr.ino)
+		cfs_inode_apply(inode, &attr, seq);
+	ret = 0;
+out:
+	if (seq)
+		cfs_change(csb, inode->i_ino);
+	return ret;
+}
+
+static int cfs_setattr_size(struct inode *inode, u64 size)
+{
+	struct cfs_sb *csb = CFS_SB(inode->i_sb);
+	struct cfs_attr attr;
+	u64 seq = 0;
+	int ret = cfs_data_truncate(inode, size, &attr, &seq);
+
+	if (!ret)
+		cfs_inode_apply(inode, &attr, seq);
+	else
+		cfs_attrs_expire(inode);
+	cfs_change(csb, inode->i_ino);
+	return ret;
+}
+
+/**
+ * cfs_setattr - inode_operations.setattr
+ * @idmap:  Of the mount.
+ * @dentry: File; its inode is locked.
+ * @ia:     What to set.
+ *
+ * Permissions are checked in the kernel; servers check none. The VFS has turned the clearing of set-id bits into a mode.
+ */
+int cfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *ia)
+{
+	struct inode *inode = d_inode(dentry);
+	int ret = setattr_prepare(idmap, dentry, ia);
+
+	if (!ret && ia->ia_valid & ATTR_SIZE)
+		ret = S_ISREG(inode->i_mode) ? cfs_setattr_size(inode, ia->ia_size) : -EINVAL;
+	return ret ?: cfs_setattr_meta(idmap, inode, ia);
+}
+
+const struct inode_operations cfs_file_iops = {
+	.getattr	= cfs_getattr,
+	.setattr	= cfs_setattr,
+	.listxattr	= cfs_listxattr,
+};
+
+const struct inode_operations cfs_special_iops = {
+	.getattr	= cfs_getattr,
+	.setattr	= cfs_setattr,
+	.listxattr	= cfs_listxattr,
+};
+
+static void cfs_inode_init_once(void *p)
+{
+	struct cfs_inode *ci = p;
+
+	inode_init_once(&ci->netfs.inode);
+}
+
+/**
+ * cfs_inode_init_cache - at module load
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int cfs_inode_init_cache(void)
+{
+	cfs_inode_cache = kmem_cache_create("cubefs_inode", sizeof(struct cfs_inode), 0,
+					    SLAB_RECLAIM_ACCOUNT | SLAB_ACCOUNT, cfs_inode_init_once);
+	return cfs_inode_cache ? 0 : -ENOMEM;
+}
+
+/**
+ * cfs_inode_exit_cache - at module unload
+ */
+void cfs_inode_exit_cache(void)
+{
+	rcu_barrier();		/* inodes whose freeing waits for readers */
+	kmem_cache_destroy(cfs_inode_cache);
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * cubefs: extended attributes user.*, trusted.* and security.*; the servers keep them, nothing is cached.
+ *
+ * Contexts  Process, sleeps. Whether a volume has them at all is the daemon's answer (EOPNOTSUPP).
+ * Locks     None of its own.
+ */
+#include <linux/capability.h>
+#include <linux/xattr.h>
+#include "cfs.h"
+
+/* A call about @name of @inode (NULL: all names), or NULL without memory. */
+static struct cfs_call *cfs_xattr_call(struct inode *inode, u16 op, const char *name)
+{
+	struct cfs_call *call = cfs_call_alloc(CFS_SB(inode->i_sb), op, inode->i_ino, GFP_KERNEL);
+
+	if (!call)
+		return NULL;
+	if (name)
+		cfs_call_name(call, name, strlen(name));
+	call->reply_max = CFS_XATTR_BYTES_MAX;
+	return call;
+}
+
+static int cfs_xattr_get(const struct xattr_handler *handler, struct dentry *dentry,
+			 struct inode *inode, const char *name, void *buffer, size_t size)
+{
+	struct cfs_call *call = cfs_xattr_call(inode, CFS_OP_GETXATTR, xattr_full_name(handler, name));
+	int ret;
+
+	if (!call)
+		return -ENOMEM;
+	ret = cfs_call_sync(call);
+	if (ret >= 0)
+		ret = call->reply_len;
+	if (ret > 0 && size) {
+		if (ret <= size)
+			memcpy(buffer, call->reply, ret);
+		else
+			ret = -ERANGE;
+	}
+	cfs_call_put(call);
+	return ret;
+}
+
+static int cfs_xattr_set(const struct xattr_handler *handler, struct mnt_idmap *idmap,
+			 struct dentry *dentry, struct inode *inode, const char *name, const void *value,
+			 size_t size, int flags)
+{
+	u16 op = value ? CFS_OP_SETXATTR : CFS_OP_REMOVEXATTR;
+	struct cfs_call *call = cfs_xattr_call(inode, op, xattr_full_name(handler, name));
+	int ret;
+
+	if (!call)
+		return -ENOMEM;
+	if (value) {
+		cfs_call_data(call, value, size);
+		call->req.setxattr.flags = flags;
+	}
+	ret = cfs_call_sync(call);
+	cfs_call_put(call);
+	if (ret >= 0)
+		inode_set_ctime_current(inode);
+	return min(ret, 0);
+}
+
+static bool cfs_xattr_is_listed(const char *name)
+{
+	if (!strncmp(name, XATTR_TRUSTED_PREFIX, XATTR_TRUSTED_PREFIX_LEN))
+		return capable(CAP_SYS_ADMIN);
+	/* Servers keep names of their own in the same place. */
+	return !strncmp(name, XATTR_USER_PREFIX, XATTR_USER_PREFIX_LEN) ||
+	       !strncmp(name, XATTR_SECURITY_PREFIX, XATTR_SECURITY_PREFIX_LEN);
+}
+
+static ssize_t cfs_xattr_filter(const struct cfs_call *call, char *list, size_t size)
+{
+	const char *name = call->reply, *end = name + call->reply_len;
+	ssize_t used = 0;
+	size_t len;
+
+	if (name && end[-1])
+		return -EPROTO;
+	for (; name < end; name += len) {
+		len = strlen(name) + 1;
+		if (!cfs_xattr_is_listed(name))
+			continue;
+		if (size && used + len > size)
+			return -ERANGE;
+		if (size)
+			memcpy(list + used, name, len);
+		used += len;
+	}
+	return used;
+}
+
+/**
+ * cfs_listxattr - inode_operations.listxattr
+ * @dentry: File.
+ * @list:   Filled with names, each ended by NUL.
+ * @size:   Bytes of @list; 0: only say how many are needed.
+ *
+ * Return: Bytes, or -errno.
+ */
+ssize_t cfs_listxattr(struct dentry *dentry, char *list, size_t size)
+{
+	struct cfs_call *call = cfs_xattr_call(d_inode(dentry), CFS_OP_LISTXATTR, NULL);
+	ssize_t ret;
+
+	if (!call)
+		return -ENOMEM;
+	ret = cfs_call_sync(call);
+	if (ret >= 0)
+		ret = cfs_xattr_filter(call, list, size);
+	cfs_call_put(call);
+	return ret;
+}
+
+static const struct xattr_handler cfs_xattr_user = {
+	.prefix	= XATTR_USER_PREFIX,
+	.get	= cfs_xattr_get,
+	.set	= cfs_xattr_set,
+};
+
+static const struct xattr_handler cfs_xattr_trusted = {
+	.prefix	= XATTR_TRUSTED_PREFIX,
+	.get	= cfs_xattr_get,
+	.set	= cfs_xattr_set,
+};
+
+static const struct xattr_handler cfs_xattr_security = {
+	.prefix	= XATTR_SECURITY_PREFIX,
+	.get	= cfs_xattr_get,
+	.set	= cfs_xattr_set,
+};
+
+const struct xattr_handler * const cfs_xattr_handlers[] = {
+	&cfs_xattr_user,
+	&cfs_xattr_trusted,
+	&cfs_xattr_security,
+	NULL
+};
