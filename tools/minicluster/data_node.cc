@@ -48,7 +48,7 @@ Result<void> DataNode::lock_directory() {
   lock_ = Fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!lock_.valid()) return errno_error("open " + path);
   if (::flock(lock_.get(), LOCK_EX | LOCK_NB) == 0) return {};
-  const Error busy = make_error(errno, dir_ + " is in use by another process");
+  const Error busy = make_error(EBUSY, dir_ + " is in use by another process");
   lock_.reset();
   return busy;
 }
@@ -64,12 +64,19 @@ Result<void> DataNode::bind() {
 
 Result<void> DataNode::start() {
   if (running_) return {};
-  if (Result<void> locked = lock_directory(); !locked) return locked.error().in("data node");
+  Result<void> started = open_and_listen();
+  if (started) return {};
+  lock_.reset();
+  return started.error().in("data node " + address());
+}
+
+Result<void> DataNode::open_and_listen() {
+  if (Result<void> locked = lock_directory(); !locked) return locked;
   Result<std::shared_ptr<NodeStore>> store = NodeStore::open(dir_);
-  if (!store) return store.error().in("data node");
-  if (Result<void> bound = bind(); !bound) return bound.error().in("data node");
+  if (!store) return store.error();
+  if (Result<void> bound = bind(); !bound) return bound;
   wake_ = Fd(::eventfd(0, EFD_CLOEXEC));
-  if (!wake_.valid()) return errno_error("data node: eventfd");
+  if (!wake_.valid()) return errno_error("eventfd");
   service_ = std::make_unique<DataService>(address(), store.value(), directory_, knobs_);
   {
     const std::lock_guard lock(mutex_);

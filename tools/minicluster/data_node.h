@@ -69,6 +69,7 @@ class DataNode {
  private:
   void accept_loop();
   void reap_sessions();
+  Result<void> open_and_listen();
   Result<void> lock_directory();
 
   const std::string dir_;

@@ -130,6 +130,7 @@ int SocketReader::receive(uint8_t* out, size_t least, size_t most, size_t* recei
 }
 
 int SocketReader::read(void* out, size_t size) {
+  if (size == 0) return 0;
   auto* at = static_cast<uint8_t*>(out);
   const size_t stashed = take_stashed(at, size);
   at += stashed;
