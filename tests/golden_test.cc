@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Breaks when daemon/wire no longer speaks exactly what the real Go client and servers spoke:
-/// every recorded header, request, reply and master answer goes through the codec and must come out
-/// as it was.
+/// every recorded header, request, reply and master answer goes through the codec and must come
+/// out as it was.
 #include <gtest/gtest.h>
 
 #include <map>

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The two visitors behind encode() and decode(); private to daemon/wire.
 ///
-/// Purpose  ObjectWriter and ObjectReader walk a struct's `fields` list. Both know the same calls:
-///          a(key, member), time(), epoch_time(), base64(), null().
-/// Lifetime A reader is used within one call of parse_json(): simdjson elements point into the
-/// parser. Threads  Each thread has a parser of its own. Failure  The first problem is kept as
-/// "key.key: why"; later fields are skipped.
+/// Purpose  ObjectWriter and ObjectReader walk a struct's `fields` list. Both know the same
+///          calls: a(key, member), time(), epoch_time(), base64(), null().
+/// Lifetime A reader is used within one call of with_json(): simdjson elements point into the
+///          parser.
+/// Threads  Each thread has a parser of its own.
+/// Failure  The first problem is kept as "key.key: why"; later fields are skipped.
 #pragma once
 
 #include <simdjson.h>

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /// JSON as Go's encoding/json writes it, and what CubeFS puts into it.
 ///
-/// Purpose  Metadata bodies and master replies are Go structs turned into JSON. Bytes written here
-/// are
-///          the bytes a Go client would write (key order, escapes, null for nil), so that recorded
-///          traffic is a test oracle. Every message struct lists its keys once, in a static
-///          function `fields(self, archive)`; the archives (archive.h) walk it in both directions.
+/// Purpose  Metadata bodies and master replies are Go structs turned into JSON. Bytes written
+///          here are the bytes a Go client would write (key order, escapes, null for nil), so
+///          that recorded traffic is a test oracle. Every message struct lists its keys once, in
+///          a static function `fields(self, archive)`; the archives (archive.h) walk it in both
+///          directions.
 /// Threads  Free functions and plain values; decoding uses a parser per thread.
 /// Failure  decode() gives EBADMSG with the path of the offending key; encode() cannot fail.
-/// Invalid
-///          UTF-8 becomes U+FFFD as in Go: callers that must not lose bytes ask valid_utf8() first.
+///          Invalid UTF-8 becomes U+FFFD as in Go: callers that must not lose bytes ask
+///          valid_utf8() first.
 /// Source   Go 1.23 encoding/json; CubeFS v3.5.3 proto/fs_proto.go, proto/admin_proto.go.
 #pragma once
 

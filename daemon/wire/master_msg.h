@@ -2,11 +2,11 @@
 /// Replies of the master's HTTP interface.
 ///
 /// Purpose  The parts of the master's JSON that a client needs; the mini cluster's master writes
-/// them
-///          with the same structs. Administrative fields that no client reads are left out.
+///          them with the same structs. Administrative fields that no client reads are left out.
 /// Use      decode_reply<VolView>(body) takes the envelope {code,msg,data} apart; encode_reply()
-/// makes one. Threads  Values. Failure  decode_reply() maps the master's code to an errno
-/// (master_errno) and gives its text;
+///          makes one.
+/// Threads  Values.
+/// Failure  decode_reply() maps the master's code to an errno (master_errno) and gives its text;
 ///          EBADMSG for a body that is no envelope.
 /// Source   CubeFS v3.5.3, proto/admin_proto.go, proto/errors.go.
 #pragma once

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Metadata requests and replies.
 ///
-/// Purpose  One struct per opcode between client and meta node; transactions are in meta_tx_msg.h,
-/// which
-///          this header includes.
-/// Use      encode(req) and decode<Req::Reply>(body), see json.h; req.kOp is the opcode. A reply
-/// type of
-///          NoBody means: judge by the result code only, the body may be the echoed request.
+/// Purpose  One struct per opcode between client and meta node; transactions are in
+///          meta_tx_msg.h, which this header includes.
+/// Use      encode(req) and decode<Req::Reply>(body), see json.h; Req::kOp is the opcode. A reply
+///          type of NoBody means: judge by the result code only, the body may be the echoed
+///          request.
 /// Threads  Values.
 /// Failure  decode() of json.h.
 /// Source   CubeFS v3.5.3, proto/fs_proto.go; metanode/api_handler.go for the replies.

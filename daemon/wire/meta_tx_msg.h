@@ -3,9 +3,7 @@
 ///
 /// Purpose  Included by meta_msg.h. A transaction is made at its coordinator (TxCreateReq or
 ///          TxCreateInodeReq), prepared on each partition, then committed or rolled back.
-/// Use      encode(req) and decode<Req::Reply>(body), see json.h; req.kOp is the opcode. A reply
-/// type of
-///          NoBody means: judge by the result code only, the body may be the echoed request.
+/// Use      As in meta_msg.h.
 /// Threads  Values.
 /// Failure  decode() of json.h.
 /// Source   CubeFS v3.5.3, proto/fs_proto.go, proto/transaction.go.

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Whole packets: header, version list, Arg, data.
 ///
-/// Purpose  Turns packets into bytes and bytes into packets, for clients and for the mini cluster's
-///          servers. No I/O. The header itself is coded by include/cubefs/cfs_wire.h.
+/// Purpose  Turns packets into bytes and bytes into packets, for clients and for the mini
+///          cluster's servers. No I/O. The header itself is coded by include/cubefs/cfs_wire.h.
 /// Threads  Free functions are pure; a PacketDecoder belongs to one connection.
 /// Failure  EPROTO for bytes that are no packet, EMSGSIZE for lengths above the limits: the
-/// connection
-///          is lost in both cases, since the next packet's start is unknown.
+///          connection is lost in both cases, since the next packet's start is unknown.
 /// Source   CubeFS v3.5.3, proto/packet.go, datanode/repl/packet.go.
 #pragma once
 

@@ -4,8 +4,7 @@
 /// Purpose  Loads tests/golden/data; see README.md there for what was recorded.
 /// Lifetime Loaded once, lives until the program ends.
 /// Failure  A file that cannot be read or is not in the format ends the program with a message: a
-/// test
-///          without its data must not pass.
+///          test without its data must not pass.
 #pragma once
 
 #include <cstdint>
