@@ -1,0 +1,863 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernel module against a daemon made for the test: channel, device, mounts and names, without any cluster.
+// Runs as root inside a guest with the module loaded; unloads it at the end.   chan_test [SEED [STRESS_SECONDS]]
+//
+// What breaks if it fails: a daemon's death loses or doubles a change, a killed caller takes memory with it that the
+// daemon still reads, a hostile daemon reaches kernel memory, or a mount without a daemon can never be ended.
+#include <cubefs/cfs.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <set>
+#include <thread>
+
+#include "tests/kernel/fake_daemon.h"
+
+namespace cfs::test {
+namespace {
+
+constexpr const char* kMnt = "/mnt/cubefs-chan";
+constexpr uint32_t kAbi = CFS_ABI_MAJOR << 16 | CFS_ABI_MINOR;
+
+Shared* shared;
+std::unique_ptr<Daemon> daemon_process;
+int failures;
+
+void fail(int line, const char* what) {
+  printf("  line %d: %s (errno %d %s)\n", line, what, errno, strerror(errno));
+  failures++;
+}
+#define EXPECT(c) ((c) ? void() : fail(__LINE__, #c))
+/// An operation that must fail with `e`.
+#define EXPECT_ERR(e, op) \
+  (errno = 0, ((op) < 0 && errno == (e)) ? void() : fail(__LINE__, #op " should be " #e))
+
+Control& ctl() { return shared->control; }
+/// Ends the former daemon, if there is one, and starts another.
+void new_daemon(unsigned depth = 16) {
+  daemon_process.reset();
+  daemon_process = std::make_unique<Daemon>(shared, depth);
+}
+std::string at(const std::string& name) { return std::string(kMnt) + "/" + name; }
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// A child that runs one operation; its exit status is the operation's errno.
+class Task {
+ public:
+  template <typename F>
+  explicit Task(F op) {
+    pid_ = fork();
+    if (pid_) return;
+    errno = 0;
+    int rc = op();
+    _exit(rc < 0 ? errno : 0);
+  }
+  ~Task() {
+    if (pid_ > 0) kill(pid_, SIGKILL), wait_for(10);
+  }
+  void kill_now() { kill(pid_, SIGKILL); }
+  /// errno of the operation, -1 still running, -2 killed.
+  int wait_for(double seconds) {
+    int status = 0;
+    bool ended = wait_until(seconds, [&] { return waitpid(pid_, &status, WNOHANG) == pid_; });
+    if (!ended) return -1;
+    pid_ = -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -2;
+  }
+
+ private:
+  pid_t pid_;
+};
+
+/// Mounts with the given "key=value" options; fsconfig lines as cfsctl makes them. Returns 0 or -1.
+int mount_with(const std::vector<std::pair<const char*, const char*>>& options) {
+  mkdir(kMnt, 0755);
+  int fs = fsopen("cubefs", FSOPEN_CLOEXEC);
+  if (fs < 0) return -1;
+  int rc = fsconfig(fs, FSCONFIG_SET_STRING, "source", "test@fake", 0);
+  for (auto& [key, value] : options)
+    rc = rc ?: fsconfig(fs, value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, key, value, 0);
+  rc = rc ?: fsconfig(fs, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0);
+  int mnt = rc ? -1 : fsmount(fs, FSMOUNT_CLOEXEC, 0);
+  int err = errno;
+  close(fs);
+  if (mnt < 0) return errno = err, -1;
+  rc = move_mount(mnt, "", AT_FDCWD, kMnt, MOVE_MOUNT_F_EMPTY_PATH);
+  close(mnt);
+  return rc;
+}
+
+int mount_default() { return mount_with({{"config", "volName=test"}, {"config", "owner=me"}, {"deadline", "30"}}); }
+
+int touch(const std::string& path, int flags = 0, mode_t mode = 0644) {
+  int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | flags, mode);
+  return fd < 0 ? -1 : close(fd);
+}
+
+struct stat stat_of(const std::string& path) {
+  struct stat st {};
+  EXPECT(lstat(path.c_str(), &st) == 0);
+  return st;
+}
+
+std::vector<std::string> names_in(const std::string& dir) {
+  std::vector<std::string> names;
+  DIR* d = opendir(dir.c_str());
+  if (!d) return names;
+  while (dirent* e = readdir(d))
+    if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..")) names.push_back(e->d_name);
+  closedir(d);
+  return names;
+}
+
+/// A struct of the ABI with bytes after it.
+template <typename T>
+struct Longer {
+  T arg;
+  uint64_t tail;
+};
+
+// ---- device ----
+
+void attach_rules() {
+  int a = open_device(), b = open_device();
+  Longer<cfs_attach> at{};
+  EXPECT_ERR(ENOTCONN, ioctl(a, CFS_IOC_DRAIN));
+  EXPECT_ERR(ENOTTY, ioctl(a, _IO('C', 0x7f)));
+  EXPECT_ERR(EINVAL, ioctl(a, CFS_IOC_ATTACH, &at));
+  at.arg.len = sizeof(at.arg);
+  at.arg.abi = (CFS_ABI_MAJOR + 1) << 16;
+  EXPECT_ERR(EPROTONOSUPPORT, ioctl(a, CFS_IOC_ATTACH, &at));
+  at.arg.abi = kAbi;
+  at.arg.len = sizeof(at);
+  at.tail = 1;
+  EXPECT_ERR(E2BIG, ioctl(a, CFS_IOC_ATTACH, &at));
+  at.tail = 0;
+  at.arg.features = ~0ull;
+  EXPECT(ioctl(a, CFS_IOC_ATTACH, &at) == 0);
+  EXPECT(at.arg.features == CFS_FEAT_ALL && at.arg.nslots > 0 && at.arg.nslots <= CFS_SLOTS_MAX);
+  EXPECT_ERR(EBUSY, ioctl(b, CFS_IOC_ATTACH, &at));
+  EXPECT_ERR(EBUSY, ioctl(a, CFS_IOC_ATTACH, &at));
+  close(a);
+  uint64_t before = at.arg.generation;
+  at.arg.len = offsetof(cfs_attach, nsessions);  // an older daemon
+  EXPECT(ioctl(b, CFS_IOC_ATTACH, &at) == 0);
+  EXPECT(at.arg.generation == before);  // not written behind the caller's length
+  close(b);
+}
+
+void needs_privilege() {
+  Task t([] { return setuid(65534) ?: open(CFS_DEV_PATH, O_RDWR); });
+  EXPECT(t.wait_for(5) == EACCES);
+  chmod(CFS_DEV_PATH, 0666);
+  Task u([] { return setuid(65534) ?: open(CFS_DEV_PATH, O_RDWR); });
+  EXPECT(u.wait_for(5) == EPERM);
+  chmod(CFS_DEV_PATH, 0600);
+}
+
+void bad_arguments(int fd, uint32_t session) {
+  Longer<cfs_view> v{{sizeof(cfs_view), session, 1u << 20, 0, 0}, 0};
+  EXPECT_ERR(EINVAL, ioctl(fd, CFS_IOC_VIEW, &v));
+  v.arg.nrows = 1;
+  v.arg.rows = 8;
+  EXPECT_ERR(EFAULT, ioctl(fd, CFS_IOC_VIEW, &v));
+  cfs_dp_row row{};
+  row.partition_id = 7;
+  v.arg.rows = reinterpret_cast<uintptr_t>(&row);
+  EXPECT_ERR(EINVAL, ioctl(fd, CFS_IOC_VIEW, &v));  // no host
+  v.arg.len = sizeof(v);
+  v.tail = 5;
+  EXPECT_ERR(E2BIG, ioctl(fd, CFS_IOC_VIEW, &v));
+  cfs_writable w{sizeof(w), session, 99, 0, 0};
+  EXPECT_ERR(EINVAL, ioctl(fd, CFS_IOC_WRITABLE, &w));
+  w = {sizeof(w), session + 1000, 1, 0, 0};
+  EXPECT_ERR(ENODEV, ioctl(fd, CFS_IOC_WRITABLE, &w));
+  cfs_node n{};
+  n.len = sizeof(n);
+  EXPECT_ERR(EINVAL, ioctl(fd, CFS_IOC_NODE, &n));
+  cfs_connect c{sizeof(c), 1, CFS_CONN_CLASSES, 0, 0, 0};
+  EXPECT_ERR(EINVAL, ioctl(fd, CFS_IOC_CONNECT, &c));
+  c.conn_class = 0;
+  c.conn_slot = CFS_CONN_SLOTS_MAX;
+  EXPECT_ERR(EINVAL, ioctl(fd, CFS_IOC_CLOSE, &c));
+  cfs_invalidate inv{sizeof(inv), session, 0, 1u << 31, 0};
+  EXPECT_ERR(EINVAL, ioctl(fd, CFS_IOC_INVALIDATE, &inv));
+}
+
+/// Attaches in this process, which is no daemon: nothing is answered meanwhile.
+int attach_here() {
+  int fd = open_device();
+  cfs_attach a{sizeof(a), kAbi, 0, 0, 0, 0};
+  EXPECT(ioctl(fd, CFS_IOC_ATTACH, &a) == 0);
+  return fd;
+}
+
+void* map(int fd, int prot, int flags, uint64_t offset, size_t len = 4096) {
+  return mmap(nullptr, len, prot, flags, fd, offset);
+}
+#define EXPECT_MAP_ERR(e, ...) \
+  (errno = 0, map(__VA_ARGS__) == MAP_FAILED && errno == (e) ? void() : fail(__LINE__, "map should be " #e))
+
+void mapping_and_sessions() {
+  uint32_t session = ctl().session;
+  int other = open_device();
+  EXPECT_MAP_ERR(ENOTCONN, other, PROT_READ, MAP_SHARED, CFS_MMAP_PROGRESS);
+  close(other);
+  int fd = attach_here();
+  EXPECT_MAP_ERR(EPERM, fd, PROT_READ | PROT_WRITE, MAP_SHARED, CFS_MMAP_COUNTERS(session));
+  EXPECT_MAP_ERR(ENODEV, fd, PROT_READ, MAP_SHARED, CFS_MMAP_COUNTERS(session + 1000));
+  EXPECT_MAP_ERR(EINVAL, fd, PROT_READ, MAP_SHARED, CFS_MMAP_COUNTERS(session) + 4096);
+  EXPECT_MAP_ERR(EINVAL, fd, PROT_READ, MAP_PRIVATE, CFS_MMAP_PROGRESS);
+  EXPECT_MAP_ERR(EINVAL, fd, PROT_READ, MAP_SHARED, 4096);
+  EXPECT(map(fd, PROT_READ, MAP_SHARED, CFS_MMAP_PROGRESS, 1 << 30) == MAP_FAILED);
+  auto* c = static_cast<const cfs_counters*>(
+      map(fd, PROT_READ, MAP_SHARED, CFS_MMAP_COUNTERS(session), sizeof(cfs_counters)));
+  EXPECT(c != MAP_FAILED && mprotect(const_cast<cfs_counters*>(c), 4096, PROT_READ | PROT_WRITE) < 0);
+
+  std::vector<uint8_t> buf(65536);
+  cfs_sessions s{sizeof(s), 0, 0, 0, 0};
+  EXPECT_ERR(ENOSPC, ioctl(fd, CFS_IOC_SESSIONS, &s));
+  EXPECT(s.count == 1 && s.need > sizeof(cfs_session_info));
+  s.buf = reinterpret_cast<uintptr_t>(buf.data());
+  s.buf_len = buf.size();
+  EXPECT(ioctl(fd, CFS_IOC_SESSIONS, &s) == 0);
+  auto* info = reinterpret_cast<const cfs_session_info*>(buf.data());
+  EXPECT(info->session == session);
+  EXPECT(std::string(reinterpret_cast<const char*>(info + 1), info->config_len) == "volName=test\nowner=me");
+  bad_arguments(fd, session);
+  cfs_stats st{};
+  st.len = sizeof(st);
+  st.session = session;
+  EXPECT(ioctl(fd, CFS_IOC_STATS, &st) == 0 && st.requests[CFS_OP_MOUNT] == 1);
+  close(fd);
+  // the mapping outlives the attachment
+  uint64_t seq = c->seq;
+  munmap(const_cast<cfs_counters*>(c), sizeof(cfs_counters));
+  EXPECT(seq > 0);
+}
+
+// ---- names and attributes ----
+
+void makes_names() {
+  EXPECT(touch(at("file"), O_EXCL, 0640) == 0);
+  EXPECT_ERR(EEXIST, touch(at("file"), O_EXCL));
+  EXPECT(touch(at("file")) == 0);
+  EXPECT((stat_of(at("file")).st_mode & 07777) == 0640);
+  EXPECT(mkdir(at("dir").c_str(), 0755) == 0);
+  EXPECT_ERR(EEXIST, mkdir(at("dir").c_str(), 0755));
+  EXPECT(symlink("file", at("symlink").c_str()) == 0);
+  char target[64] = {};
+  EXPECT(readlink(at("symlink").c_str(), target, sizeof(target)) == 4 && !strcmp(target, "file"));
+  EXPECT(link(at("file").c_str(), at("dir/hard").c_str()) == 0);
+  EXPECT(stat_of(at("file")).st_nlink == 2);
+  EXPECT(mknod(at("fifo").c_str(), S_IFIFO | 0600, 0) == 0 && S_ISFIFO(stat_of(at("fifo")).st_mode));
+  EXPECT_ERR(EPERM, mknod(at("disk").c_str(), S_IFBLK | 0600, makedev(7, 0)));
+  EXPECT_ERR(ENAMETOOLONG, touch(at(std::string(256, 'x'))));
+  EXPECT(touch(at(std::string(255, 'x'))) == 0 && unlink(at(std::string(255, 'x')).c_str()) == 0);
+  for (const char* bad : {"\xff", "a\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "cut\xe2\x82"}) {
+    EXPECT_ERR(EILSEQ, touch(at(bad)));
+    EXPECT_ERR(EILSEQ, rename(at("fifo").c_str(), at(bad).c_str()));
+    struct stat st;
+    EXPECT_ERR(ENOENT, stat(at(bad).c_str(), &st));
+  }
+  EXPECT(touch(at("na\xc3\xafve \xf0\x9f\x90\xa7")) == 0);
+}
+
+void links_and_counts() {
+  EXPECT(stat_of(at("dir")).st_nlink == 3);
+  EXPECT_ERR(ENOTEMPTY, rmdir(at("dir").c_str()));
+  EXPECT(unlink(at("dir/hard").c_str()) == 0);
+  EXPECT(stat_of(at("file")).st_nlink == 1 && stat_of(at("dir")).st_nlink == 2);
+  EXPECT(rename(at("file").c_str(), at("dir/moved").c_str()) == 0);
+  EXPECT(touch(at("other")) == 0);
+  EXPECT_ERR(EEXIST, syscall(SYS_renameat2, AT_FDCWD, at("other").c_str(), AT_FDCWD, at("dir/moved").c_str(), 1));
+  EXPECT_ERR(EINVAL, syscall(SYS_renameat2, AT_FDCWD, at("other").c_str(), AT_FDCWD, at("dir/moved").c_str(), 2));
+  uint64_t evicted = ctl().seen[CFS_OP_EVICT];
+  EXPECT(rename(at("other").c_str(), at("dir/moved").c_str()) == 0);
+  EXPECT(wait_until(5, [&] { return ctl().seen[CFS_OP_EVICT] > evicted; }));
+  struct stat st;
+  EXPECT_ERR(ENOENT, stat(at("other").c_str(), &st));
+  EXPECT(unlink(at("dir/moved").c_str()) == 0 && rmdir(at("dir").c_str()) == 0);
+  EXPECT_ERR(ENOENT, stat(at("dir").c_str(), &st));
+}
+
+void open_and_deleted() {
+  uint64_t evicted = ctl().seen[CFS_OP_EVICT];
+  int fd = open(at("gone").c_str(), O_RDWR | O_CREAT, 0600);
+  EXPECT(fd >= 0 && unlink(at("gone").c_str()) == 0);
+  struct stat st;
+  EXPECT(fstat(fd, &st) == 0 && st.st_nlink == 0);
+  EXPECT(fchmod(fd, 0644) == 0);
+  EXPECT(ctl().seen[CFS_OP_EVICT] == evicted);
+  close(fd);
+  EXPECT(wait_until(5, [&] { return ctl().seen[CFS_OP_EVICT] == evicted + 1; }));
+}
+
+void attributes() {
+  std::string f = at("attr");
+  EXPECT(touch(f) == 0);
+  EXPECT(chmod(f.c_str(), 04755) == 0 && (stat_of(f).st_mode & 07777) == 04755);
+  EXPECT(chown(f.c_str(), 12, 34) == 0);
+  struct stat st = stat_of(f);
+  EXPECT(st.st_uid == 12 && st.st_gid == 34 && (st.st_mode & 07777) == 0755);
+  timespec times[2] = {{1000, 5}, {2000, 5}};
+  EXPECT(utimensat(AT_FDCWD, f.c_str(), times, 0) == 0);
+  st = stat_of(f);
+  EXPECT(st.st_atime == 1000 && st.st_mtime == 2000 && st.st_mtim.tv_nsec == 0);
+  times[0].tv_nsec = UTIME_OMIT;
+  times[1].tv_nsec = UTIME_NOW;
+  EXPECT(utimensat(AT_FDCWD, f.c_str(), times, 0) == 0);
+  EXPECT(stat_of(f).st_atime == 1000 && stat_of(f).st_mtime > 2000);
+  struct statx sx;
+  EXPECT(statx(AT_FDCWD, f.c_str(), 0, STATX_ALL, &sx) == 0 && sx.stx_mask & STATX_BTIME);
+  EXPECT(sx.stx_blksize == 4096);
+  struct statfs fs;
+  EXPECT(statfs(kMnt, &fs) == 0 && fs.f_type == 0x43554245 && fs.f_namelen == 255);
+  EXPECT(fs.f_blocks == (1ull << 40) / 4096 && fs.f_files > fs.f_ffree);
+  EXPECT(unlink(f.c_str()) == 0);
+}
+
+void group_of_directory() {
+  EXPECT(mkdir(at("sgid").c_str(), 0777) == 0 && chown(at("sgid").c_str(), 0, 77) == 0);
+  EXPECT(chmod(at("sgid").c_str(), 02777) == 0);
+  EXPECT(touch(at("sgid/f")) == 0 && stat_of(at("sgid/f")).st_gid == 77);
+  EXPECT(mkdir(at("sgid/d").c_str(), 0755) == 0);
+  EXPECT(stat_of(at("sgid/d")).st_gid == 77 && stat_of(at("sgid/d")).st_mode & S_ISGID);
+  EXPECT(ctl().last_create.create.gid == 77 && ctl().last_create.uid == 0);
+  Task t([] {
+    umask(027);
+    return setgid(1001) ?: setuid(1000) ?: touch(at("sgid/user"), 0, 0666);
+  });
+  EXPECT(t.wait_for(10) == 0);
+  struct stat st = stat_of(at("sgid/user"));
+  EXPECT(st.st_uid == 1000 && st.st_gid == 77 && (st.st_mode & 0777) == 0640);
+  Task u([] { return setuid(1000) ?: open(at("sgid/f").c_str(), O_WRONLY); });
+  EXPECT(u.wait_for(10) == EACCES);
+  for (const char* n : {"sgid/f", "sgid/user"}) EXPECT(unlink(at(n).c_str()) == 0);
+  EXPECT(rmdir(at("sgid/d").c_str()) == 0 && rmdir(at("sgid").c_str()) == 0);
+}
+
+void extended_attributes() {
+  std::string f = at("xattr");
+  char buf[256];
+  EXPECT(touch(f) == 0);
+  EXPECT_ERR(ENODATA, getxattr(f.c_str(), "user.a", buf, sizeof(buf)));
+  EXPECT(setxattr(f.c_str(), "user.a", "value", 5, 0) == 0);
+  EXPECT(getxattr(f.c_str(), "user.a", nullptr, 0) == 5);
+  EXPECT_ERR(ERANGE, getxattr(f.c_str(), "user.a", buf, 3));
+  EXPECT(getxattr(f.c_str(), "user.a", buf, sizeof(buf)) == 5 && !memcmp(buf, "value", 5));
+  EXPECT(listxattr(f.c_str(), buf, sizeof(buf)) == 7 && !strcmp(buf, "user.a"));
+  EXPECT(removexattr(f.c_str(), "user.a") == 0);
+  EXPECT(listxattr(f.c_str(), buf, sizeof(buf)) == 0);
+  EXPECT_ERR(EOPNOTSUPP, getxattr(f.c_str(), "system.posix_acl_access", buf, sizeof(buf)));
+  EXPECT(unlink(f.c_str()) == 0);
+}
+
+/// The race of O_CREAT without O_EXCL: another host makes the name between lookup and create.
+void create_race() {
+  int held = CFS_OP_CREATE;
+  ctl().hold_op = held;
+  Task t([] { return touch(at("raced")); });
+  EXPECT(wait_until(5, [] { return ctl().held == 1; }));
+  uint64_t ino = shared->ns.make_node(0, S_IFREG | 0644, 0, 0)->ino;
+  shared->ns.make_entry(kRootIno, "raced", ino);
+  ctl().hold_op = 0;
+  EXPECT(t.wait_for(10) == 0 && stat_of(at("raced")).st_ino == ino);
+  EXPECT(unlink(at("raced").c_str()) == 0);
+}
+
+void listing() {
+  EXPECT(mkdir(at("big").c_str(), 0755) == 0);
+  uint64_t dir = stat_of(at("big")).st_ino;
+  std::set<std::string> expected;
+  for (int i = 0; i < 1500; i++) {
+    std::string name = "entry-" + std::to_string(i);
+    shared->ns.make_entry(dir, name, shared->ns.make_node(0, S_IFREG | 0644, 0, 0)->ino);
+    expected.insert(name);
+  }
+  auto names = names_in(at("big"));
+  EXPECT(names.size() == expected.size() && std::set(names.begin(), names.end()) == expected);
+  DIR* d = opendir(at("big").c_str());
+  std::vector<long> cookies;
+  std::vector<std::string> order;
+  for (;;) {
+    cookies.push_back(telldir(d));
+    dirent* e = readdir(d);
+    if (!e) break;
+    order.push_back(e->d_name);
+  }
+  EXPECT(order.size() == expected.size() + 2 && order[0] == "." && order[1] == "..");
+  for (size_t i : {1400u, 3u, 700u, 0u, 1501u, 99u, 100u, 101u}) {
+    seekdir(d, cookies[i]);
+    dirent* e = readdir(d);
+    EXPECT(e && order[i] == e->d_name);
+  }
+  rewinddir(d);
+  size_t n = 0;
+  while (readdir(d)) n++;
+  EXPECT(n == order.size());
+  // rm -r: names go while they are listed
+  rewinddir(d);
+  while (dirent* e = readdir(d))
+    if (e->d_name[0] != '.') EXPECT(unlinkat(dirfd(d), e->d_name, 0) == 0);
+  closedir(d);
+  EXPECT(rmdir(at("big").c_str()) == 0);
+}
+
+/// A name that vanished elsewhere is believed until its time is over, or until the daemon says so.
+void lifetimes() {
+  ctl().valid_ms = 600000;
+  uint32_t session = ctl().session;
+  struct {
+    const char* name;
+    uint32_t flags;
+    uint64_t ino;
+  } cases[] = {{"by-epoch", 0, 0}, {"by-directory", CFS_INV_ENTRIES, kRootIno}};
+  for (auto& c : cases) {
+    EXPECT(touch(at(c.name)) == 0);
+    shared->ns.find(kRootIno, c.name)->ino = 0;
+    EXPECT(access(at(c.name).c_str(), F_OK) == 0);
+    daemon_process->kill_now();
+    EXPECT(access(at(c.name).c_str(), F_OK) == 0);  // no daemon is needed for what is believed
+    int fd = attach_here();
+    cfs_invalidate inv{sizeof(inv), session, c.ino, c.flags, 0};
+    EXPECT(ioctl(fd, CFS_IOC_INVALIDATE, &inv) == 0);
+    close(fd);
+    new_daemon();
+    EXPECT_ERR(ENOENT, access(at(c.name).c_str(), F_OK));
+  }
+  ctl().valid_ms = 50;
+  EXPECT(touch(at("by-time")) == 0);
+  shared->ns.find(kRootIno, "by-time")->ino = 0;
+  EXPECT(wait_until(5, [] { return access(at("by-time").c_str(), F_OK) < 0 && errno == ENOENT; }));
+}
+
+// ---- daemons that die ----
+
+struct Operation {
+  const char* name;
+  uint32_t op;
+  std::function<int()> run;
+  std::function<bool()> done;
+};
+
+bool exists(const char* name) { return shared->ns.find(kRootIno, name) != nullptr; }
+
+std::vector<Operation> operations() {
+  return {
+      {"create", CFS_OP_CREATE, [] { return touch(at("new"), O_EXCL); }, [] { return exists("new"); }},
+      {"link", CFS_OP_LINK, [] { return link(at("new").c_str(), at("new2").c_str()); }, [] { return exists("new2"); }},
+      {"rename", CFS_OP_RENAME, [] { return rename(at("new2").c_str(), at("new3").c_str()); },
+       [] { return exists("new3") && !exists("new2"); }},
+      {"unlink", CFS_OP_UNLINK, [] { return unlink(at("new3").c_str()); }, [] { return !exists("new3"); }},
+      {"mkdir", CFS_OP_CREATE, [] { return mkdir(at("newdir").c_str(), 0755); }, [] { return exists("newdir"); }},
+      {"rmdir", CFS_OP_UNLINK, [] { return rmdir(at("newdir").c_str()); }, [] { return !exists("newdir"); }},
+      {"lookup", CFS_OP_LOOKUP, [] { return access(at("new").c_str(), F_OK); }, [] { return true; }},
+      {"unlink", CFS_OP_UNLINK, [] { return unlink(at("new").c_str()); }, [] { return !exists("new"); }},
+  };
+}
+
+/// SIGKILL with the request in flight; the next daemon gets it and finishes it.
+void killed_daemon() {
+  for (auto& o : operations()) {
+    ctl().hold_op = o.op;
+    Task t(o.run);
+    EXPECT(wait_until(5, [] { return ctl().held == 1; }));
+    uint32_t resumed = ctl().resumed;
+    daemon_process->kill_now();
+    EXPECT(t.wait_for(0.1) == -1);
+    ctl().hold_op = 0;
+    new_daemon();
+    EXPECT(t.wait_for(10) == 0 && o.done());
+    EXPECT(ctl().resumed == resumed + 1 && ctl().sessions == 1);
+  }
+}
+
+/// The daemon dies at each step of each change: none fails, none happens twice, the record tells how far it came.
+void dies_at_every_step() {
+  for (uint32_t step = 1; step <= 3; step++) {
+    for (auto& o : operations()) {
+      if (o.op == CFS_OP_LOOKUP) continue;
+      uint32_t records = ctl().records;
+      ctl().die_point = step;
+      ctl().die_op = o.op;
+      Task t(o.run);
+      daemon_process->reap();
+      new_daemon();
+      EXPECT(t.wait_for(10) == 0 && o.done());
+      EXPECT(ctl().records == records + (step > 1));
+    }
+  }
+}
+
+/// Queued while no daemon is there, delivered to the first that comes; not resumed, since nobody had it.
+void queued_without_daemon() {
+  daemon_process->kill_now();
+  uint32_t resumed = ctl().resumed;
+  Task t([] { return touch(at("queued")); });
+  EXPECT(t.wait_for(0.3) == -1);
+  new_daemon();
+  EXPECT(t.wait_for(10) == 0 && ctl().resumed == resumed);
+  EXPECT(unlink(at("queued").c_str()) == 0);
+}
+
+// ---- callers that die ----
+
+void killed_callers() {
+  // undelivered: withdrawn
+  daemon_process->kill_now();
+  uint64_t creates = ctl().seen[CFS_OP_CREATE], lookups = ctl().seen[CFS_OP_LOOKUP];
+  Task t([] { return mkdir(at("withdrawn").c_str(), 0755); });
+  EXPECT(t.wait_for(0.2) == -1);
+  t.kill_now();
+  EXPECT(t.wait_for(5) == -2);
+  new_daemon();
+  EXPECT(ctl().seen[CFS_OP_CREATE] == creates && ctl().seen[CFS_OP_LOOKUP] == lookups);
+  // delivered: dies at once, the daemon finishes
+  ctl().hold_op = CFS_OP_CREATE;
+  Task u([] { return mkdir(at("finished").c_str(), 0755); });
+  EXPECT(wait_until(5, [] { return ctl().held == 1; }));
+  double start = now();
+  u.kill_now();
+  EXPECT(u.wait_for(5) == -2 && now() - start < 2);
+  ctl().hold_op = 0;
+  EXPECT(wait_until(5, [] { return exists("finished"); }));
+  EXPECT(rmdir(at("finished").c_str()) == 0);
+}
+
+/// Caller and daemon die, in the middle of a change: the next daemon must finish it, for nobody.
+void killed_both() {
+  ctl().hold_op = CFS_OP_CREATE;
+  Task t([] { return mkdir(at("both").c_str(), 0755); });
+  EXPECT(wait_until(5, [] { return ctl().held == 1; }));
+  t.kill_now();
+  EXPECT(t.wait_for(5) == -2);
+  uint32_t forgets = ctl().forgets;
+  daemon_process->kill_now();
+  ctl().hold_op = 0;
+  new_daemon();
+  EXPECT(wait_until(5, [&] { return ctl().forgets == forgets + 1 && exists("both"); }));
+  EXPECT(rmdir(at("both").c_str()) == 0);
+}
+
+/// The reserve: with every user slot and command taken, evictions still get through.
+void full_channel() {
+  int fd = open(at("reserved").c_str(), O_RDWR | O_CREAT, 0600);
+  EXPECT(fd >= 0 && unlink(at("reserved").c_str()) == 0);
+  ctl().hold_op = CFS_OP_STATFS;
+  struct statfs st;
+  std::vector<std::unique_ptr<Task>> tasks;
+  for (int i = 0; i < 40; i++)
+    tasks.push_back(std::make_unique<Task>([&] { return close(fd) ?: statfs(kMnt, &st); }));
+  EXPECT(wait_until(20, [] { return ctl().held >= 14; }));
+  uint64_t evicted = ctl().seen[CFS_OP_EVICT];
+  close(fd);
+  EXPECT(wait_until(5, [&] { return ctl().seen[CFS_OP_EVICT] == evicted + 1; }));
+  ctl().hold_op = 0;
+  for (auto& t : tasks) EXPECT(t->wait_for(20) == 0);
+}
+
+// ---- daemons that lie ----
+
+void bad_answers() {
+  struct {
+    Bad bad;
+    int err, cqe_error;
+  } cases[] = {{Bad::kShort, EPROTO, 0},      {Bad::kLong, EPROTO, 0},   {Bad::kInsaneRes, EPROTO, 0},
+               {Bad::kWrongId, 0, -ENOENT},   {Bad::kBadType, EPROTO, 0}, {Bad::kBadPointer, 0, -EFAULT}};
+  EXPECT(touch(at("truth")) == 0);
+  for (auto& c : cases) {
+    ctl().cqe_error = 0;
+    ctl().bad_op = CFS_OP_LOOKUP;
+    ctl().bad = c.bad;
+    errno = 0;
+    int rc = access(at("truth").c_str(), F_OK);
+    bool as_expected = c.err ? rc < 0 && errno == c.err : rc == 0;
+    if (!as_expected) printf("  bad answer %u: rc %d errno %d\n", unsigned(c.bad), rc, errno);
+    EXPECT(as_expected);
+    EXPECT(ctl().cqe_error == c.cqe_error);
+    ctl().bad = Bad::kNone;
+    EXPECT(access(at("truth").c_str(), F_OK) == 0);
+  }
+  EXPECT(unlink(at("truth").c_str()) == 0);
+}
+
+/// Lists that do not fit together are refused, none makes the kernel loop.
+void bad_lists() {
+  EXPECT(mkdir(at("list").c_str(), 0755) == 0);
+  uint64_t dir = stat_of(at("list")).st_ino;
+  for (int i = 0; i < 5; i++) shared->ns.make_entry(dir, "n" + std::to_string(i), 5000 + i);
+  ctl().bad_op = CFS_OP_READDIR;
+  for (Bad bad : {Bad::kShort, Bad::kLong, Bad::kInsaneRes}) {
+    ctl().bad = bad;
+    EXPECT(names_in(at("list")).empty());
+  }
+  ctl().bad = Bad::kNone;
+  EXPECT(names_in(at("list")).size() == 5);
+  for (const char* name : {"a/b", ".", "..", "nul"}) {
+    shared->ns.make_entry(dir, name[0] == 'n' ? std::string_view("n\0l", 3) : name, 6000);
+    EXPECT(names_in(at("list")).empty());
+    for (const Entry* e : shared->ns.list(dir, ""))
+      if (e->ino == 6000) const_cast<Entry*>(e)->ino = 0;
+  }
+  for (const Entry* e : shared->ns.list(dir, "")) const_cast<Entry*>(e)->ino = 0;
+  EXPECT(rmdir(at("list").c_str()) == 0);
+}
+
+/// Orderly end: parked commands come back, what is in hand can still be answered, the mount stays.
+void drains() {
+  ctl().hold_op = CFS_OP_LOOKUP;
+  Task t([] { return touch(at("drained")); });
+  EXPECT(wait_until(5, [] { return ctl().held == 1; }));
+  ctl().drained = 0;
+  ctl().stop = true;
+  EXPECT(wait_until(5, [] { return ctl().drained == 15; }));
+  ctl().hold_op = 0;
+  EXPECT(daemon_process->stop() == 0 && ctl().drained == 16);
+  EXPECT(t.wait_for(0.2) == -1);  // the create that follows the lookup waits for the next daemon
+  new_daemon();
+  EXPECT(t.wait_for(10) == 0 && unlink(at("drained").c_str()) == 0);
+}
+
+// ---- stress ----
+
+/// One process, its own directory: random changes, compared with a model after each.
+int stress_worker(int id, uint32_t seed, double seconds) {
+  std::mt19937 rnd(seed + id);
+  std::string dir = at("stress-" + std::to_string(id));
+  std::set<std::string> model;
+  if (mkdir(dir.c_str(), 0755)) return -1;
+  auto path = [&](const std::string& n) { return dir + "/" + n; };
+  double end = now() + seconds;
+  while (now() < end) {
+    std::string a = "f" + std::to_string(rnd() % 20), b = "f" + std::to_string(rnd() % 20);
+    bool has_a = model.count(a);
+    int rc = 0, expected = 0;
+    switch (rnd() % 4) {
+      case 0:
+        rc = touch(path(a), O_EXCL);
+        expected = has_a ? EEXIST : 0;
+        model.insert(a);
+        break;
+      case 1:
+        rc = unlink(path(a).c_str());
+        expected = has_a ? 0 : ENOENT;
+        model.erase(a);
+        break;
+      case 2:
+        rc = access(path(a).c_str(), F_OK);
+        expected = has_a ? 0 : ENOENT;
+        break;
+      case 3:
+        rc = rename(path(a).c_str(), path(b).c_str());
+        expected = has_a ? 0 : ENOENT;
+        if (has_a && a != b) model.erase(a), model.insert(b);
+    }
+    if ((rc ? errno : 0) != expected) {
+      printf("  worker %d: %s %s: errno %d, not %d\n", id, a.c_str(), b.c_str(), rc ? errno : 0, expected);
+      return errno = EIO, -1;
+    }
+  }
+  auto names = names_in(dir);
+  if (std::set(names.begin(), names.end()) != model || names.size() != model.size()) return errno = EBADF, -1;
+  for (auto& n : model) unlink(path(n).c_str());
+  return rmdir(dir.c_str());
+}
+
+void stress(uint32_t seed, double seconds) {
+  std::mt19937 rnd(seed);
+  std::vector<std::unique_ptr<Task>> workers;
+  for (int i = 0; i < 4; i++)
+    workers.push_back(std::make_unique<Task>([=] { return stress_worker(i, seed, seconds); }));
+  int kills = 0;
+  for (double end = now() + seconds; now() < end; kills++) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50 + rnd() % 400));
+    if (rnd() % 4)
+      daemon_process->kill_now();
+    else
+      daemon_process->stop();
+    new_daemon(1 + rnd() % 24);
+  }
+  for (auto& w : workers) EXPECT(w->wait_for(60) == 0);
+  printf("  %d daemons, %u requests resumed\n", kills, ctl().resumed.load());
+  EXPECT(kills > 0 && ctl().held == 0);
+  new_daemon();
+}
+
+// ---- ends ----
+
+void unmounts() {
+  EXPECT(umount(kMnt) == 0);
+  EXPECT(wait_until(5, [] { return ctl().seen[CFS_OP_UNMOUNT] == 1; }));
+  EXPECT(shared->ns.node_count() > 0);
+}
+
+void mount_fails() {
+  // the answer is not a directory: everything made so far is undone
+  ctl().bad_op = CFS_OP_MOUNT;
+  ctl().bad = Bad::kShort;
+  EXPECT_ERR(EPROTO, mount_default());
+  ctl().bad = Bad::kNone;
+  EXPECT_ERR(EINVAL, mount_with({{"deadline", "0"}}));
+  EXPECT_ERR(EINVAL, mount_with({{"nonsense", "1"}}));
+  EXPECT_ERR(EINVAL, mount_with({{"config", "two\nlines"}}));
+  ctl().hold_op = CFS_OP_MOUNT;
+  Task t([] { return mount_default(); });
+  EXPECT(wait_until(5, [] { return ctl().held == 1; }));
+  t.kill_now();
+  EXPECT(t.wait_for(10) == -2);
+  ctl().hold_op = 0;
+  EXPECT(wait_until(5, [] { return ctl().held == 0; }));
+}
+
+/// Without a daemon: a limit, then an error; and an end that does not wait.
+void limits_without_daemon() {
+  EXPECT(mount_with({{"config", "volName=test"}, {"deadline", "2"}, {"crc", "off"}}) == 0);
+  char line[256] = {};
+  bool shown = false;
+  FILE* mounts = fopen("/proc/mounts", "r");
+  while (fgets(line, sizeof(line), mounts))
+    shown |= strstr(line, kMnt) && strstr(line, "test@fake") && strstr(line, "crc=off,deadline=2");
+  fclose(mounts);
+  EXPECT(shown);
+  EXPECT(mount(nullptr, kMnt, nullptr, MS_REMOUNT | MS_RDONLY, "") == 0);
+  EXPECT_ERR(EROFS, touch(at("read-only")));
+  EXPECT(mount(nullptr, kMnt, nullptr, MS_REMOUNT, "") == 0);
+  EXPECT(touch(at("left")) == 0 && unlink(at("left").c_str()) == 0);
+  int fd = open(at("orphan").c_str(), O_RDWR | O_CREAT, 0600);
+  EXPECT(unlink(at("orphan").c_str()) == 0);
+  daemon_process->kill_now();
+  double start = now();
+  EXPECT_ERR(ETIMEDOUT, mkdir(at("late").c_str(), 0755));
+  EXPECT(now() - start > 1.5 && now() - start < 10);
+  close(fd);  // its eviction finds no daemon
+  start = now();
+  EXPECT(umount(kMnt) == 0 && now() - start < 5);
+  EXPECT_ERR(ETIMEDOUT, mount_with({{"config", "volName=test"}, {"deadline", "1"}}));
+  new_daemon();
+}
+
+void forced_unmount() {
+  EXPECT(mount_default() == 0);
+  daemon_process->kill_now();
+  int fd = open(kMnt, O_RDONLY | O_DIRECTORY);
+  Task t([] { return mkdir(at("stuck").c_str(), 0755); });
+  EXPECT(t.wait_for(0.2) == -1);
+  double start = now();
+  umount2(kMnt, MNT_FORCE);  // busy: fails, but ends what waits
+  EXPECT(t.wait_for(5) == EIO);
+  struct statfs st;
+  EXPECT_ERR(EIO, fstatfs(fd, &st));
+  close(fd);
+  EXPECT(umount2(kMnt, MNT_FORCE) == 0 && now() - start < 5);
+  new_daemon();
+}
+
+/// A daemon that holds a request of a mount that was ended by force answers late: nothing happens.
+void late_answer() {
+  EXPECT(mount_default() == 0);
+  ctl().hold_op = CFS_OP_CREATE;
+  Task t([] { return mkdir(at("stuck").c_str(), 0755); });
+  EXPECT(wait_until(5, [] { return ctl().held == 1; }));
+  umount2(kMnt, MNT_FORCE);
+  EXPECT(t.wait_for(5) == EIO);
+  EXPECT(umount2(kMnt, MNT_FORCE) == 0);
+  ctl().cqe_error = 0;
+  ctl().hold_op = 0;
+  EXPECT(wait_until(5, [] { return ctl().held == 0; }));
+  EXPECT(mount_default() == 0 && touch(at("after")) == 0 && ctl().cqe_error == 0);
+  EXPECT(umount(kMnt) == 0);
+}
+
+void unloads() {
+  EXPECT(mount_default() == 0);
+  EXPECT_ERR(EAGAIN, syscall(SYS_delete_module, "cubefs", O_NONBLOCK));
+  EXPECT(umount(kMnt) == 0);
+  EXPECT(daemon_process->stop() == 0);
+  daemon_process.reset();
+  EXPECT(wait_until(10, [] { return syscall(SYS_delete_module, "cubefs", O_NONBLOCK) == 0; }));
+}
+
+template <typename F>
+void run(const char* name, F test) {
+  int before = failures;
+  double start = now();
+  test();
+  printf("%s %s (%.1f s)\n", failures == before ? "ok" : "not ok", name, now() - start);
+  fflush(stdout);
+}
+
+int run_all(uint32_t seed, double stress_seconds) {
+  run("attach", attach_rules);
+  run("privilege", needs_privilege);
+  new_daemon();
+  run("mount fails", mount_fails);
+  EXPECT(mount_default() == 0);
+  ctl().seen[CFS_OP_UNMOUNT] = 0;
+  run("makes names", makes_names);
+  run("links and counts", links_and_counts);
+  run("open and deleted", open_and_deleted);
+  run("attributes", attributes);
+  run("group of directory", group_of_directory);
+  run("extended attributes", extended_attributes);
+  run("create race", create_race);
+  run("listing", listing);
+  run("bad answers", bad_answers);
+  run("bad lists", bad_lists);
+  run("killed daemon", killed_daemon);
+  run("dies at every step", dies_at_every_step);
+  run("queued without daemon", queued_without_daemon);
+  run("killed callers", killed_callers);
+  run("killed both", killed_both);
+  run("full channel", full_channel);
+  run("drains", drains);
+  run("lifetimes", lifetimes);
+  run("stress", [=] { stress(seed, stress_seconds); });
+  daemon_process->kill_now();
+  run("mappings and sessions", mapping_and_sessions);
+  new_daemon();
+  run("unmounts", unmounts);
+  run("limits without daemon", limits_without_daemon);
+  run("forced unmount", forced_unmount);
+  run("late answer", late_answer);
+  run("unloads", unloads);
+  return failures ? 1 : 0;
+}
+
+}  // namespace
+}  // namespace cfs::test
+
+int main(int argc, char** argv) {
+  uint32_t seed = argc > 1 ? strtoul(argv[1], nullptr, 0) : std::random_device{}();
+  double stress_seconds = argc > 2 ? atof(argv[2]) : 10;
+  if (access(CFS_DEV_PATH, F_OK)) {
+    printf("skipped: the module is not loaded\n");
+    return 77;
+  }
+  printf("seed %u\n", seed);
+  setvbuf(stdout, nullptr, _IOLBF, 0);
+  cfs::test::shared = cfs::test::make_shared_state();
+  return cfs::test::run_all(seed, stress_seconds);
+}
