@@ -1,0 +1,552 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The FUSE requests: each callback copies its arguments and runs a task that replies.
+///
+/// Purpose  Translation between libfuse's low-level calls and Volume / DataFile; no policy.
+/// Threads  The loop thread, called by FuseSession::pump().
+/// Failure  Each task replies exactly once.
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include <algorithm>
+#include <ctime>
+
+#include "daemon/fuse/fuse_session.h"
+
+namespace cfs {
+
+namespace {
+
+constexpr std::size_t kMaxIo = 1u << 20;
+
+FuseSession& session(fuse_req_t req) {
+  return *static_cast<FuseSession*>(fuse_req_userdata(req));
+}
+
+Caller caller(fuse_req_t req) {
+  const fuse_ctx* c = fuse_req_ctx(req);
+  return {c->uid, c->gid};
+}
+
+void reply(fuse_req_t req, const Result<void>& r) {
+  fuse_reply_err(req, r.code());
+}
+
+void reply_entry(FuseSession& s, fuse_req_t req, const Result<Attr>& r) {
+  if (r) {
+    s.reply_entry(req, *r);
+  } else {
+    fuse_reply_err(req, r.code());
+  }
+}
+
+void reply_attr(FuseSession& s, fuse_req_t req, const Result<Attr>& r) {
+  if (!r) {
+    fuse_reply_err(req, r.code());
+    return;
+  }
+  const struct stat st = s.to_stat(*r);
+  fuse_reply_attr(req, &st, s.vol().config().attr_valid_ms / 1000.0);
+}
+
+/// Group of a new inode: the directory's when that has the setgid bit, which a new directory then
+/// has as well.
+Task<Result<Caller>> owner_of_new(FuseSession* s, Ino dir, Caller who, std::uint32_t* mode) {
+  const auto parent = co_await s->vol().getattr(dir);
+  if (!parent) co_return parent.error();
+  if ((parent->mode & S_ISGID) != 0) {
+    who.gid = parent->gid;
+    if (S_ISDIR(*mode)) *mode |= S_ISGID;
+  }
+  co_return who;
+}
+
+Task<Result<Attr>> make(FuseSession* s, Ino dir, std::string name, std::uint32_t mode,
+                        std::string target, Caller who) {
+  const auto owner = co_await owner_of_new(s, dir, who, &mode);
+  if (!owner) co_return owner.error();
+  Progress progress;
+  co_return co_await s->vol().create(dir, name, mode, target, *owner, progress);
+}
+
+// ---- names ----
+Task<void> do_lookup(FuseSession* s, fuse_req_t req, Ino dir, std::string name) {
+  const auto a = co_await s->vol().lookup(dir, name);
+  reply_entry(*s, req, a);
+}
+
+Task<void> do_make(FuseSession* s, fuse_req_t req, Ino dir, std::string name, std::uint32_t mode,
+                   std::string target, Caller who) {
+  const auto a = co_await make(s, dir, name, mode, target, who);
+  reply_entry(*s, req, a);
+}
+
+Task<void> do_unlink(FuseSession* s, fuse_req_t req, Ino dir, std::string name, bool is_dir) {
+  Progress progress;
+  const auto removed = co_await s->vol().unlink(dir, name, is_dir, progress);
+  if (removed) s->orphan(*removed);
+  fuse_reply_err(req, removed.code());
+}
+
+Task<void> do_rename(FuseSession* s, fuse_req_t req, Ino dir, std::string name, Ino new_dir,
+                     std::string new_name, bool no_replace) {
+  Progress progress;
+  const auto gone = co_await s->vol().rename(dir, name, new_dir, new_name, no_replace, progress);
+  if (gone) s->orphan(*gone);
+  fuse_reply_err(req, gone.code());
+}
+
+Task<void> do_link(FuseSession* s, fuse_req_t req, Ino ino, Ino dir, std::string name) {
+  Progress progress;
+  const auto a = co_await s->vol().link(ino, dir, name, progress);
+  reply_entry(*s, req, a);
+}
+
+Task<void> do_readlink(FuseSession* s, fuse_req_t req, Ino ino) {
+  const auto target = co_await s->vol().readlink(ino);
+  if (target) {
+    fuse_reply_readlink(req, target->c_str());
+  } else {
+    fuse_reply_err(req, target.code());
+  }
+}
+
+// ---- attributes ----
+Task<void> do_getattr(FuseSession* s, fuse_req_t req, Ino ino) {
+  const auto a = co_await s->vol().getattr(ino);
+  reply_attr(*s, req, a);
+}
+
+SetAttr to_change(const struct stat& st, int to_set) {
+  SetAttr c;
+  if (to_set & FUSE_SET_ATTR_MODE) c.valid |= SetAttr::kMode;
+  if (to_set & FUSE_SET_ATTR_UID) c.valid |= SetAttr::kUid;
+  if (to_set & FUSE_SET_ATTR_GID) c.valid |= SetAttr::kGid;
+  if (to_set & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW)) c.valid |= SetAttr::kMtime;
+  if (to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW)) c.valid |= SetAttr::kAtime;
+  const std::int64_t now = std::time(nullptr);
+  c.mode = st.st_mode;
+  c.uid = st.st_uid;
+  c.gid = st.st_gid;
+  c.mtime = to_set & FUSE_SET_ATTR_MTIME_NOW ? now : st.st_mtim.tv_sec;
+  c.atime = to_set & FUSE_SET_ATTR_ATIME_NOW ? now : st.st_atim.tv_sec;
+  return c;
+}
+
+Task<Result<Attr>> set_size(FuseSession* s, Ino ino, std::uint64_t size) {
+  const std::shared_ptr<DataFile> open = s->open_file(ino);
+  if (open) co_return co_await open->truncate(size);
+  co_return co_await s->vol().truncate(ino, size);
+}
+
+Task<void> do_setattr(FuseSession* s, fuse_req_t req, Ino ino, struct stat st, int to_set) {
+  if (to_set & FUSE_SET_ATTR_SIZE) {
+    const auto cut = co_await set_size(s, ino, static_cast<std::uint64_t>(st.st_size));
+    if (!cut) {
+      fuse_reply_err(req, cut.code());
+      co_return;
+    }
+  }
+  SetAttr change = to_change(st, to_set);
+  if (change.valid & SetAttr::kMtime) {
+    // commits move the server's mtime: they go first, or they would undo what is set here
+    const std::shared_ptr<DataFile> open = s->open_file(ino);
+    if (open) {
+      const auto flushed = co_await open->flush();
+      if (!flushed) {
+        fuse_reply_err(req, flushed.code());
+        co_return;
+      }
+    }
+  }
+  if (change.valid & SetAttr::kMode) {
+    const auto now = co_await s->vol().getattr(ino);
+    if (!now) {
+      fuse_reply_err(req, now.code());
+      co_return;
+    }
+    change.mode = (now->mode & S_IFMT) | (change.mode & 07777);
+  }
+  if (change.valid != 0) {
+    const auto a = co_await s->vol().setattr(ino, change);
+    reply_attr(*s, req, a);
+    co_return;
+  }
+  co_await do_getattr(s, req, ino);
+}
+
+Task<void> do_statfs(FuseSession* s, fuse_req_t req) {
+  const auto st = co_await s->vol().statfs();
+  if (!st) {
+    fuse_reply_err(req, st.code());
+    co_return;
+  }
+  struct statvfs v {};
+  const std::uint64_t used = std::min(st->used_bytes, st->total_bytes);
+  v.f_bsize = v.f_frsize = 4096;
+  v.f_blocks = st->total_bytes / 4096;
+  v.f_bfree = v.f_bavail = (st->total_bytes - used) / 4096;
+  v.f_files = st->inodes;
+  v.f_ffree = v.f_favail = INT64_MAX - st->inodes;
+  v.f_namemax = CFS_NAME_BYTES_MAX;
+  fuse_reply_statfs(req, &v);
+}
+
+// ---- extended attributes ----
+void reply_bytes(fuse_req_t req, const std::string& bytes, std::size_t room) {
+  if (room == 0) {
+    fuse_reply_xattr(req, bytes.size());
+  } else if (bytes.size() > room) {
+    fuse_reply_err(req, ERANGE);
+  } else {
+    fuse_reply_buf(req, bytes.data(), bytes.size());
+  }
+}
+
+Task<void> do_getxattr(FuseSession* s, fuse_req_t req, Ino ino, std::string name,
+                       std::size_t room) {
+  const auto value = co_await s->vol().getxattr(ino, name);
+  if (value) {
+    reply_bytes(req, *value, room);
+  } else {
+    fuse_reply_err(req, value.code());
+  }
+}
+
+Task<void> do_listxattr(FuseSession* s, fuse_req_t req, Ino ino, std::size_t room) {
+  const auto names = co_await s->vol().listxattr(ino);
+  if (!names) {
+    fuse_reply_err(req, names.code());
+    co_return;
+  }
+  std::string all;
+  for (const std::string& n : *names) all.append(n).push_back('\0');
+  reply_bytes(req, all, room);
+}
+
+Task<void> do_setxattr(FuseSession* s, fuse_req_t req, Ino ino, std::string name, std::string value,
+                       int flags) {
+  const auto r = co_await s->vol().setxattr(ino, name, value, flags);
+  reply(req, r);
+}
+
+Task<void> do_removexattr(FuseSession* s, fuse_req_t req, Ino ino, std::string name) {
+  const auto r = co_await s->vol().removexattr(ino, name);
+  reply(req, r);
+}
+
+// ---- files ----
+Task<void> do_open(FuseSession* s, fuse_req_t req, Ino ino, fuse_file_info fi) {
+  const std::shared_ptr<DataFile> f = s->file(ino);
+  ++f->handles;
+  auto opened = co_await f->open();
+  if (opened && (fi.flags & O_TRUNC) != 0) {
+    const auto cut = co_await f->truncate(0);
+    if (!cut) opened = cut.error();
+  }
+  if (opened && fuse_reply_open(req, &fi) == 0) co_return;
+  if (!opened) fuse_reply_err(req, opened.code());
+  const auto released = co_await s->release_file(ino);
+  static_cast<void>(released);
+}
+
+Task<void> do_create(FuseSession* s, fuse_req_t req, Ino dir, std::string name, std::uint32_t mode,
+                     Caller who, fuse_file_info fi) {
+  auto a = co_await make(s, dir, name, mode, {}, who);
+  // somebody else made the name meanwhile: without O_EXCL that is as good
+  if (!a && a.code() == EEXIST && (fi.flags & O_EXCL) == 0) a = co_await s->vol().lookup(dir, name);
+  if (!a) {
+    fuse_reply_err(req, a.code());
+    co_return;
+  }
+  if (!S_ISREG(a->mode)) {
+    fuse_reply_err(req, S_ISDIR(a->mode) ? EISDIR : EEXIST);
+    co_return;
+  }
+  const std::shared_ptr<DataFile> f = s->file(a->ino);
+  ++f->handles;
+  const fuse_entry_param e = s->to_entry(*a);
+  if (fuse_reply_create(req, &e, &fi) == 0) {
+    s->remember(a->ino);
+    co_return;
+  }
+  const auto released = co_await s->release_file(a->ino);
+  static_cast<void>(released);
+}
+
+Task<void> do_read(FuseSession* s, fuse_req_t req, Ino ino, std::size_t size, off_t off) {
+  const auto data = co_await s->file(ino)->read(static_cast<std::uint64_t>(off), size);
+  if (data) {
+    fuse_reply_buf(req, data->data(), data->size());
+  } else {
+    fuse_reply_err(req, data.code());
+  }
+}
+
+Task<void> do_write(FuseSession* s, fuse_req_t req, Ino ino, std::string data, off_t off) {
+  const std::size_t n = data.size();
+  const auto done = co_await s->file(ino)->write(static_cast<std::uint64_t>(off), std::move(data));
+  if (done) {
+    fuse_reply_write(req, n);
+  } else {
+    fuse_reply_err(req, done.code());
+  }
+}
+
+Task<void> do_flush(FuseSession* s, fuse_req_t req, Ino ino) {
+  const auto done = co_await s->file(ino)->flush();
+  reply(req, done);
+}
+
+Task<void> do_release(FuseSession* s, fuse_req_t req, Ino ino) {
+  const auto done = co_await s->release_file(ino);
+  reply(req, done);
+}
+
+// ---- directories ----
+/// Adds entries to `out` until it is full; false when full.
+class DirWriter {
+ public:
+  DirWriter(fuse_req_t req, std::size_t room, bool plus)
+      : req_(req), buf_(room, '\0'), plus_(plus) {}
+
+  bool add(FuseSession& s, const std::string& name, const Attr& attr, std::uint32_t type, Ino ino,
+           off_t next) {
+    fuse_entry_param e{};
+    if (attr.ino != 0) e = s.to_entry(attr);
+    e.attr.st_ino = ino;
+    e.attr.st_mode = type;
+    if (attr.ino != 0) e.attr.st_mode = attr.mode;
+    char* at = buf_.data() + used_;
+    const std::size_t left = buf_.size() - used_;
+    const std::size_t need = plus_ ? fuse_add_direntry_plus(req_, at, left, name.c_str(), &e, next)
+                                   : fuse_add_direntry(req_, at, left, name.c_str(), &e.attr, next);
+    if (need > left) return false;
+    used_ += need;
+    if (plus_ && attr.ino != 0) s.remember(attr.ino);  // the kernel takes a reference on each
+    return true;
+  }
+  void send() { fuse_reply_buf(req_, buf_.data(), used_); }
+  [[nodiscard]] bool empty() const { return used_ == 0; }
+
+ private:
+  fuse_req_t req_;
+  std::string buf_;
+  std::size_t used_ = 0;
+  bool plus_;
+};
+
+Task<void> do_readdir(FuseSession* s, fuse_req_t req, DirHandle* dir, std::size_t room,
+                      std::uint64_t position, bool plus) {
+  DirWriter out(req, room, plus);
+  for (; position < 2; ++position) {
+    if (!out.add(*s, position == 0 ? "." : "..", {}, S_IFDIR, dir->ino,
+                 static_cast<off_t>(position + 1)))
+      break;
+  }
+  if (position >= 2) {
+    const auto loaded = co_await s->load_page(dir, position);
+    if (!loaded && out.empty()) {
+      fuse_reply_err(req, loaded.code());
+      co_return;
+    }
+    const std::uint64_t end = dir->loaded_at + dir->loaded.entries.size();
+    for (; loaded && position >= dir->loaded_at && position < end; ++position) {
+      const DirEntry& e = dir->loaded.entries[position - dir->loaded_at];
+      if (!out.add(*s, e.name, e.attr, e.type, e.ino, static_cast<off_t>(position + 1))) break;
+    }
+  }
+  out.send();
+}
+
+// ---- libfuse callbacks: copy and run ----
+void on_init(void* /*data*/, fuse_conn_info* conn) {
+  conn->max_write = kMaxIo;
+  conn->max_readahead = kMaxIo;
+  conn->want |=
+      conn->capable & (FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ATOMIC_O_TRUNC |
+                       FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_AUTO_INVAL_DATA);
+  conn->want &= ~(FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_POSIX_ACL | FUSE_CAP_SPLICE_READ);
+}
+
+void on_lookup(fuse_req_t r, fuse_ino_t p, const char* n) {
+  FuseSession& s = session(r);
+  s.run("LOOKUP", s.ino(p), do_lookup(&s, r, s.ino(p), n));
+}
+void on_forget(fuse_req_t r, fuse_ino_t i, std::uint64_t count) {
+  session(r).forget(session(r).ino(i), count);
+  fuse_reply_none(r);
+}
+void on_forget_multi(fuse_req_t r, std::size_t n, fuse_forget_data* f) {
+  for (std::size_t k = 0; k < n; ++k) session(r).forget(session(r).ino(f[k].ino), f[k].nlookup);
+  fuse_reply_none(r);
+}
+void on_getattr(fuse_req_t r, fuse_ino_t i, fuse_file_info* /*fi*/) {
+  FuseSession& s = session(r);
+  s.run("GETATTR", s.ino(i), do_getattr(&s, r, s.ino(i)));
+}
+void on_setattr(fuse_req_t r, fuse_ino_t i, struct stat* st, int to_set, fuse_file_info* /*fi*/) {
+  FuseSession& s = session(r);
+  s.run("SETATTR", s.ino(i), do_setattr(&s, r, s.ino(i), *st, to_set));
+}
+void on_readlink(fuse_req_t r, fuse_ino_t i) {
+  FuseSession& s = session(r);
+  s.run("READLINK", s.ino(i), do_readlink(&s, r, s.ino(i)));
+}
+void on_mknod(fuse_req_t r, fuse_ino_t p, const char* n, mode_t mode, dev_t rdev) {
+  FuseSession& s = session(r);
+  if (S_ISCHR(mode) || S_ISBLK(mode) || rdev != 0) {  // the protocol has no device numbers
+    fuse_reply_err(r, EPERM);
+    return;
+  }
+  s.run("CREATE", s.ino(p), do_make(&s, r, s.ino(p), n, mode, {}, caller(r)));
+}
+void on_mkdir(fuse_req_t r, fuse_ino_t p, const char* n, mode_t mode) {
+  FuseSession& s = session(r);
+  s.run("CREATE", s.ino(p), do_make(&s, r, s.ino(p), n, S_IFDIR | (mode & 07777), {}, caller(r)));
+}
+void on_symlink(fuse_req_t r, const char* target, fuse_ino_t p, const char* n) {
+  FuseSession& s = session(r);
+  s.run("CREATE", s.ino(p), do_make(&s, r, s.ino(p), n, S_IFLNK | 0777, target, caller(r)));
+}
+void on_unlink(fuse_req_t r, fuse_ino_t p, const char* n) {
+  FuseSession& s = session(r);
+  s.run("UNLINK", s.ino(p), do_unlink(&s, r, s.ino(p), n, false));
+}
+void on_rmdir(fuse_req_t r, fuse_ino_t p, const char* n) {
+  FuseSession& s = session(r);
+  s.run("UNLINK", s.ino(p), do_unlink(&s, r, s.ino(p), n, true));
+}
+void on_rename(fuse_req_t r, fuse_ino_t p, const char* n, fuse_ino_t np, const char* nn,
+               unsigned flags) {
+  FuseSession& s = session(r);
+  if ((flags & ~static_cast<unsigned>(RENAME_NOREPLACE)) != 0) {
+    fuse_reply_err(r, EINVAL);
+    return;
+  }
+  s.run("RENAME", s.ino(p), do_rename(&s, r, s.ino(p), n, s.ino(np), nn, flags != 0));
+}
+void on_link(fuse_req_t r, fuse_ino_t i, fuse_ino_t p, const char* n) {
+  FuseSession& s = session(r);
+  s.run("LINK", s.ino(i), do_link(&s, r, s.ino(i), s.ino(p), n));
+}
+void on_open(fuse_req_t r, fuse_ino_t i, fuse_file_info* fi) {
+  FuseSession& s = session(r);
+  s.run("OPEN", s.ino(i), do_open(&s, r, s.ino(i), *fi));
+}
+void on_create(fuse_req_t r, fuse_ino_t p, const char* n, mode_t mode, fuse_file_info* fi) {
+  FuseSession& s = session(r);
+  s.run("CREATE", s.ino(p),
+        do_create(&s, r, s.ino(p), n, S_IFREG | (mode & 07777), caller(r), *fi));
+}
+void on_read(fuse_req_t r, fuse_ino_t i, std::size_t size, off_t off, fuse_file_info* /*fi*/) {
+  FuseSession& s = session(r);
+  s.run("READ", s.ino(i), do_read(&s, r, s.ino(i), size, off));
+}
+void on_write(fuse_req_t r, fuse_ino_t i, const char* buf, std::size_t size, off_t off,
+              fuse_file_info* /*fi*/) {
+  FuseSession& s = session(r);
+  s.run("WRITE", s.ino(i), do_write(&s, r, s.ino(i), std::string(buf, size), off));
+}
+void on_flush(fuse_req_t r, fuse_ino_t i, fuse_file_info* /*fi*/) {
+  FuseSession& s = session(r);
+  s.run("FLUSH", s.ino(i), do_flush(&s, r, s.ino(i)));
+}
+void on_release(fuse_req_t r, fuse_ino_t i, fuse_file_info* /*fi*/) {
+  FuseSession& s = session(r);
+  s.run("RELEASE", s.ino(i), do_release(&s, r, s.ino(i)));
+}
+void on_fsync(fuse_req_t r, fuse_ino_t i, int /*datasync*/, fuse_file_info* /*fi*/) {
+  FuseSession& s = session(r);
+  s.run("FSYNC", s.ino(i), do_flush(&s, r, s.ino(i)));
+}
+void on_opendir(fuse_req_t r, fuse_ino_t i, fuse_file_info* fi) {
+  auto dir = std::make_unique<DirHandle>();
+  dir->ino = session(r).ino(i);
+  fi->fh = reinterpret_cast<std::uint64_t>(dir.get());
+  if (fuse_reply_open(r, fi) == 0) static_cast<void>(dir.release());
+}
+void on_readdir(fuse_req_t r, fuse_ino_t i, std::size_t size, off_t off, fuse_file_info* fi) {
+  FuseSession& s = session(r);
+  auto* dir = reinterpret_cast<DirHandle*>(fi->fh);
+  s.run("READDIR", s.ino(i),
+        do_readdir(&s, r, dir, std::min(size, kMaxIo), static_cast<std::uint64_t>(off), false));
+}
+void on_readdirplus(fuse_req_t r, fuse_ino_t i, std::size_t size, off_t off, fuse_file_info* fi) {
+  FuseSession& s = session(r);
+  auto* dir = reinterpret_cast<DirHandle*>(fi->fh);
+  s.run("READDIR", s.ino(i),
+        do_readdir(&s, r, dir, std::min(size, kMaxIo), static_cast<std::uint64_t>(off), true));
+}
+void on_releasedir(fuse_req_t r, fuse_ino_t /*i*/, fuse_file_info* fi) {
+  delete reinterpret_cast<DirHandle*>(fi->fh);
+  fuse_reply_err(r, 0);
+}
+void on_fsyncdir(fuse_req_t r, fuse_ino_t /*i*/, int /*datasync*/, fuse_file_info* /*fi*/) {
+  fuse_reply_err(r, 0);  // names are committed when their call returns
+}
+void on_statfs(fuse_req_t r, fuse_ino_t i) {
+  FuseSession& s = session(r);
+  s.run("STATFS", s.ino(i), do_statfs(&s, r));
+}
+void on_setxattr(fuse_req_t r, fuse_ino_t i, const char* n, const char* v, std::size_t size,
+                 int flags) {
+  FuseSession& s = session(r);
+  s.run("SETXATTR", s.ino(i), do_setxattr(&s, r, s.ino(i), n, std::string(v, size), flags));
+}
+void on_getxattr(fuse_req_t r, fuse_ino_t i, const char* n, std::size_t size) {
+  FuseSession& s = session(r);
+  s.run("GETXATTR", s.ino(i), do_getxattr(&s, r, s.ino(i), n, size));
+}
+void on_listxattr(fuse_req_t r, fuse_ino_t i, std::size_t size) {
+  FuseSession& s = session(r);
+  s.run("LISTXATTR", s.ino(i), do_listxattr(&s, r, s.ino(i), size));
+}
+void on_removexattr(fuse_req_t r, fuse_ino_t i, const char* n) {
+  FuseSession& s = session(r);
+  s.run("REMOVEXATTR", s.ino(i), do_removexattr(&s, r, s.ino(i), n));
+}
+
+fuse_lowlevel_ops make_operations() {
+  fuse_lowlevel_ops o{};
+  o.init = on_init;
+  o.lookup = on_lookup;
+  o.forget = on_forget;
+  o.forget_multi = on_forget_multi;
+  o.getattr = on_getattr;
+  o.setattr = on_setattr;
+  o.readlink = on_readlink;
+  o.mknod = on_mknod;
+  o.mkdir = on_mkdir;
+  o.symlink = on_symlink;
+  o.unlink = on_unlink;
+  o.rmdir = on_rmdir;
+  o.rename = on_rename;
+  o.link = on_link;
+  o.open = on_open;
+  o.create = on_create;
+  o.read = on_read;
+  o.write = on_write;
+  o.flush = on_flush;
+  o.release = on_release;
+  o.fsync = on_fsync;
+  o.opendir = on_opendir;
+  o.readdir = on_readdir;
+  o.readdirplus = on_readdirplus;
+  o.releasedir = on_releasedir;
+  o.fsyncdir = on_fsyncdir;
+  o.statfs = on_statfs;
+  o.setxattr = on_setxattr;
+  o.getxattr = on_getxattr;
+  o.listxattr = on_listxattr;
+  o.removexattr = on_removexattr;
+  return o;
+}
+
+}  // namespace
+
+const fuse_lowlevel_ops& fuse_operations() {
+  static const fuse_lowlevel_ops ops = make_operations();
+  return ops;
+}
+
+}  // namespace cfs

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Life of a FUSE mount; see fuse_session.h.
+#include "daemon/fuse/fuse_session.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+
+#include "daemon/fuse/fuse_front.h"
+
+namespace cfs {
+
+namespace {
+
+constexpr std::uint32_t kDirPage = 1024;  // entries asked for at once, as the Go client does
+
+std::string mount_options(const MountPoint& at, const FuseOptions& o) {
+  std::string s = "fsname=" + at.source + ",subtype=cubefs";
+  if (o.allow_other) s += ",allow_other";
+  if (o.default_permissions) s += ",default_permissions";
+  if (o.read_only) s += ",ro";
+  for (const std::string& f : o.flags) s += "," + f;
+  return s;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<FrontEnd>> fuse_mount(Loop& loop, std::shared_ptr<Volume> volume,
+                                             MountPoint at, FuseOptions options) {
+  auto session =
+      std::make_unique<FuseSession>(loop, std::move(volume), std::move(at), std::move(options));
+  const auto mounted = session->mount();
+  if (!mounted) return mounted.error();
+  return std::unique_ptr<FrontEnd>(std::move(session));
+}
+
+Result<void> FuseSession::mount() {
+  fuse_args args = FUSE_ARGS_INIT(0, nullptr);
+  fuse_opt_add_arg(&args, "cfsd");
+  fuse_opt_add_arg(&args, "-o");
+  fuse_opt_add_arg(&args, mount_options(at_, options_).c_str());
+  session_ = fuse_session_new(&args, &fuse_operations(), sizeof(fuse_lowlevel_ops), this);
+  fuse_opt_free_args(&args);
+  if (session_ == nullptr) return make_error(EINVAL, "FUSE refused the mount options");
+  if (fuse_session_mount(session_, at_.path.c_str()) != 0)
+    return make_error(
+        EIO, "cannot mount FUSE at " + at_.path + "; is /dev/fuse there, is fuse3 installed?");
+  mounted_ = true;
+  const int fd = fuse_session_fd(session_);
+  ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
+  loop_.spawn(pump());
+  return {};
+}
+
+FuseSession::~FuseSession() {
+  if (session_ == nullptr) return;
+  if (mounted_) fuse_session_unmount(session_);
+  fuse_session_destroy(session_);
+}
+
+/// Reads requests until the mount ends; libfuse calls back into fuse_ops.cc for each.
+Task<void> FuseSession::pump() {
+  fuse_buf buf{};
+  while (!fuse_session_exited(session_)) {
+    const int got = fuse_session_receive_buf(session_, &buf);
+    if (got == -EINTR) continue;
+    if (got == -EAGAIN) {
+      const int ready =
+          co_await loop_.poll(fuse_session_fd(session_), POLLIN, Millis(stopping_ ? 100 : 0));
+      if (ready < 0 && ready != -ETIME) break;
+      continue;
+    }
+    if (got <= 0) break;  // unmounted
+    fuse_session_process_buf(session_, &buf);
+  }
+  std::free(buf.mem);
+  pump_ended_.set();
+  if (!stopping_ && options_.ended) options_.ended();
+}
+
+Task<void> FuseSession::stop() {
+  stopping_ = true;
+  if (!pump_ended_.is_set()) {
+    // The kernel answers a detached mount's reader with ENODEV when its last user has gone; do not
+    // wait for that.
+    co_await loop_.offload([this] { fuse_session_unmount(session_); });
+    mounted_ = false;
+    fuse_session_exit(session_);
+  }
+  co_await pump_ended_.wait();
+  while (!running_.empty()) {
+    idle_.reset();
+    co_await idle_.wait();
+  }
+  for (auto& [i, f] : files_) {
+    const auto flushed = co_await f->flush();
+    if (!flushed)
+      spdlog::error("{}: inode {}: written data is lost: {}", at_.path, i, flushed.error().text());
+  }
+  files_.clear();
+  const std::set<Ino> left = std::move(orphans_);
+  for (const Ino i : left) co_await evict(i);
+}
+
+FrontStatus FuseSession::status() const {
+  FrontStatus s;
+  s.kind = "fuse";
+  s.mount_point = at_.path;
+  s.config = volume_->config();
+  s.cluster = volume_->cluster_name();
+  s.ready = true;
+  return s;
+}
+
+std::vector<InFlight> FuseSession::in_flight() const {
+  std::vector<InFlight> out;
+  for (const auto& [id, r] : running_) out.push_back(r);
+  return out;
+}
+
+void FuseSession::run(const char* op, Ino subject, Task<void> task) {
+  InFlight r;
+  r.id = next_request_++;
+  r.op = op;
+  r.ino = subject;
+  r.since_ms = Loop::now_ms();
+  running_[r.id] = r;
+  loop_.spawn(tracked(r.id, std::move(task)));
+}
+
+Task<void> FuseSession::tracked(std::uint64_t id, Task<void> task) {
+  co_await task;
+  running_.erase(id);
+  if (running_.empty()) idle_.set();
+}
+
+struct stat FuseSession::to_stat(const Attr& a) const {
+  struct stat st {};
+  st.st_ino = a.ino;
+  st.st_mode = a.mode;
+  st.st_nlink = a.nlink;
+  st.st_uid = a.uid;
+  st.st_gid = a.gid;
+  st.st_size = static_cast<off_t>(S_ISLNK(a.mode) && a.size == 0 ? a.target.size() : a.size);
+  const auto f = open_file(a.ino);
+  if (f) {
+    if (const auto local = f->local_size()) st.st_size = static_cast<off_t>(*local);
+  }
+  st.st_blksize = 4096;
+  st.st_blocks = (st.st_size + 511) / 512;
+  st.st_mtim.tv_sec = a.mtime;
+  st.st_ctim.tv_sec = a.ctime;
+  st.st_atim.tv_sec = a.atime;
+  return st;
+}
+
+fuse_entry_param FuseSession::to_entry(const Attr& a) const {
+  fuse_entry_param e{};
+  e.ino = node(a.ino);
+  e.attr = to_stat(a);
+  e.attr_timeout = volume_->config().attr_valid_ms / 1000.0;
+  e.entry_timeout = volume_->config().entry_valid_ms / 1000.0;
+  return e;
+}
+
+void FuseSession::reply_entry(fuse_req_t req, const Attr& a) {
+  const fuse_entry_param e = to_entry(a);
+  if (fuse_reply_entry(req, &e) == 0) remember(a.ino);
+}
+
+void FuseSession::forget(Ino i, std::uint64_t count) {
+  const auto found = lookups_.find(i);
+  if (found == lookups_.end()) return;
+  found->second -= std::min(count, found->second);
+  if (found->second != 0) return;
+  lookups_.erase(found);
+  if (orphans_.erase(i) != 0) run("EVICT", i, evict(i));
+}
+
+void FuseSession::orphan(const Attr& removed) {
+  if (removed.ino == 0 || removed.nlink != 0 || S_ISDIR(removed.mode)) return;
+  if (lookups_.count(removed.ino) != 0) {
+    orphans_.insert(removed.ino);
+  } else {
+    run("EVICT", removed.ino, evict(removed.ino));
+  }
+}
+
+Task<void> FuseSession::evict(Ino i) {
+  const auto gone = co_await volume_->evict(i);
+  if (!gone)
+    spdlog::warn("{}: evict of inode {}: {}; the server frees it after a day", at_.path, i,
+                 gone.error().text());
+}
+
+std::shared_ptr<DataFile> FuseSession::file(Ino i) {
+  auto& f = files_[i];
+  if (!f) f = std::make_shared<DataFile>(loop_, *volume_, pool_, i);
+  return f;
+}
+
+std::shared_ptr<DataFile> FuseSession::open_file(Ino i) const {
+  const auto found = files_.find(i);
+  return found == files_.end() ? nullptr : found->second;
+}
+
+Task<Result<void>> FuseSession::release_file(Ino i) {
+  const std::shared_ptr<DataFile> f = open_file(i);
+  if (!f) co_return Result<void>{};
+  const auto flushed = co_await f->flush();
+  if (--f->handles == 0) files_.erase(i);
+  co_return flushed;
+}
+
+Task<Result<void>> FuseSession::load_page(DirHandle* dir, std::uint64_t position) {
+  if (dir->have && position >= dir->loaded_at &&
+      position < dir->loaded_at + dir->loaded.entries.size())
+    co_return Result<void>{};
+  if (dir->pages.empty()) dir->pages.push_back({2, {}});
+  std::size_t at = dir->pages.size() - 1;
+  while (at > 0 && dir->pages[at].first > position) --at;
+  for (;;) {
+    const DirHandle::Page start = dir->pages[at];
+    auto page = co_await volume_->readdir(dir->ino, start.marker, kDirPage);
+    if (!page) co_return page.error();
+    dir->loaded = std::move(*page);
+    dir->loaded_at = start.first;
+    dir->have = true;
+    const std::uint64_t end = start.first + dir->loaded.entries.size();
+    if (dir->loaded.eof || dir->loaded.entries.empty()) co_return Result<void>{};
+    if (at + 1 == dir->pages.size()) dir->pages.push_back({end, dir->loaded.entries.back().name});
+    if (position < end) co_return Result<void>{};
+    ++at;
+  }
+}
+
+}  // namespace cfs

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+/// FuseSession: the state behind one FUSE mount; the requests themselves are in fuse_ops.cc.
+///
+/// Purpose  Node life (lookup counts, orphans), open files, open directories, the request pump.
+/// Threads  The loop thread.
+/// Lifetime Owned by the daemon's mount table; libfuse's callbacks reach it by fuse_req_userdata().
+/// Failure  See fuse_front.h.
+#pragma once
+
+#define FUSE_USE_VERSION 35
+#include <fuse3/fuse_lowlevel.h>
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "daemon/app/front_end.h"
+#include "daemon/data/data_file.h"
+
+namespace cfs {
+
+/// An open directory. Position n is the n-th entry of the listing (0 ".", 1 ".."); each page
+/// remembers the name it began behind, so that any position can be read again without keeping the
+/// listing.
+struct DirHandle {
+  Ino ino = 0;
+  struct Page {
+    std::uint64_t first;  // position of its first entry
+    std::string marker;   // entries come after this name
+  };
+  std::vector<Page> pages;  // known starts, ascending
+  std::uint64_t loaded_at = 0;
+  DirPage loaded;  // entries of the page that begins at loaded_at
+  bool have = false;
+};
+
+class FuseSession final : public FrontEnd {
+ public:
+  FuseSession(Loop& loop, std::shared_ptr<Volume> volume, MountPoint at, FuseOptions options)
+      : loop_(loop),
+        volume_(std::move(volume)),
+        at_(std::move(at)),
+        options_(std::move(options)),
+        pool_(loop) {}
+  ~FuseSession() override;
+  Result<void> mount();
+
+  Task<void> stop() override;
+  [[nodiscard]] FrontStatus status() const override;
+  [[nodiscard]] std::vector<InFlight> in_flight() const override;
+  [[nodiscard]] std::shared_ptr<Volume> volume() const override { return volume_; }
+
+  // ---- for fuse_ops.cc ----
+  Volume& vol() { return *volume_; }
+  /// FUSE numbers the mount's root 1, whatever inode it is.
+  [[nodiscard]] Ino ino(fuse_ino_t n) const { return n == FUSE_ROOT_ID ? volume_->root().ino : n; }
+  [[nodiscard]] fuse_ino_t node(Ino i) const { return i == volume_->root().ino ? FUSE_ROOT_ID : i; }
+  [[nodiscard]] const FuseOptions& options() const { return options_; }
+
+  /// Run a request: counted, listed, awaited by stop().
+  void run(const char* op, Ino subject, Task<void> task);
+  struct stat to_stat(const Attr& a) const;
+  fuse_entry_param to_entry(const Attr& a) const;
+  /// Reply with an entry and count the kernel's new reference.
+  void reply_entry(fuse_req_t req, const Attr& a);
+  void remember(Ino i) { ++lookups_[i]; }
+  void forget(Ino i, std::uint64_t count);
+  /// The inode lost its last name here: evict it when the kernel forgets it.
+  void orphan(const Attr& removed);
+
+  std::shared_ptr<DataFile> file(Ino i);  ///< shared by all handles of the inode
+  [[nodiscard]] std::shared_ptr<DataFile> open_file(Ino i) const;  ///< null when nobody has it open
+  Task<Result<void>> release_file(Ino i);
+  /// Entries from `position` on; loads the page it lies in.
+  Task<Result<void>> load_page(DirHandle* dir, std::uint64_t position);
+
+ private:
+  Task<void> pump();
+  Task<void> tracked(std::uint64_t id, Task<void> task);
+  Task<void> evict(Ino i);
+
+  Loop& loop_;
+  std::shared_ptr<Volume> volume_;
+  const MountPoint at_;
+  FuseOptions options_;
+  DataConnPool pool_;
+  fuse_session* session_ = nullptr;
+  bool mounted_ = false;
+  bool stopping_ = false;
+  Event pump_ended_;
+  Event idle_;
+  std::uint64_t next_request_ = 1;
+  std::map<std::uint64_t, InFlight> running_;
+  std::unordered_map<Ino, std::uint64_t> lookups_;
+  std::set<Ino> orphans_;
+  std::unordered_map<Ino, std::shared_ptr<DataFile>> files_;
+};
+
+/// The callbacks, in fuse_ops.cc.
+const fuse_lowlevel_ops& fuse_operations();
+
+}  // namespace cfs
