@@ -2,19 +2,22 @@
 /*
  * cubefs: calls to the daemon, from the caller's side.
  *
- * Purpose   Makes calls, sends them, waits for answers within the mount's limit. States and slots are chan.c's.
- * Lifetime  cfs_call_alloc() returns one reference: the caller's for synchronous calls, the done function's for others.
+ * Purpose   Makes calls, sends them, waits for answers within the mount's limit. States and slots
+ *           are chan.c's.
+ * Lifetime  cfs_call_alloc() returns one reference: the caller's for synchronous calls, the done
+ *           function's for others.
  * Locks     chan.lock, see chan.h.
  * Contexts  Process. Synchronous calls sleep killably.
- * Failure   No daemon: a synchronous caller leaves after the mount's deadline with -ETIMEDOUT; an asynchronous call stays
- *           until its mount ends. Killed: see cfs_call_abandon().
+ * Failure   No daemon: a synchronous caller leaves after the mount's deadline with -ETIMEDOUT; an
+ *           asynchronous call stays until its mount ends. Killed: see cfs_call_abandon().
  */
 #include <linux/cred.h>
 #include <linux/slab.h>
 #include <linux/uidgid.h>
 #include "chan.h"
 
-#define CFS_REPLY_DEFAULT	256	/* fixed answers, with room for a newer daemon's longer ones */
+/* fixed answers, with room for a newer daemon's longer ones */
+#define CFS_REPLY_DEFAULT	256
 
 static void cfs_call_run_done(struct work_struct *work)
 {
@@ -28,7 +31,8 @@ static void cfs_call_run_done(struct work_struct *work)
  * @csb: Mount; NULL for events of connections.
  * @op:  enum cfs_op.
  * @ino: Subject.
- * @gfp: Without __GFP_FS (write-back, reclaim) the call may come from a reserve and waits for one rather than fail.
+ * @gfp: Without __GFP_FS (write-back, reclaim) the call may come from a reserve and waits for one
+ *       rather than fail.
  *
  * Context: Process, may sleep as @gfp allows.
  * Return:  The call with one reference, or NULL.
@@ -161,8 +165,9 @@ static int cfs_call_abandon(struct cfs_call *call, int err)
  * @call: Call; its byte strings may be the caller's memory.
  *
  * Context: Process, sleeps; killable. No lock may be held that the daemon needs.
- * Return:  The daemon's res (>= 0 or -errno); -EINTR killed; -ETIMEDOUT no daemon for the mount's deadline, or a soft
- *          mount's deadline; -EIO forced unmount; -ENOMEM. The answer is in @call until cfs_call_put().
+ * Return:  The daemon's res (>= 0 or -errno); -EINTR killed; -ETIMEDOUT no daemon for the mount's
+ *          deadline, or a soft mount's deadline; -EIO forced unmount; -ENOMEM. The answer is in
+ *          @call until cfs_call_put().
  */
 int cfs_call_sync(struct cfs_call *call)
 {
@@ -177,7 +182,10 @@ int cfs_call_sync(struct cfs_call *call)
 		patience = cfs_call_patience(call);
 		if (!patience)
 			return cfs_call_abandon(call, -ETIMEDOUT);
-		/* A daemon that dies meanwhile is noticed in time: its absence counts from its death. */
+		/*
+		 * A daemon that dies meanwhile is noticed in time: its absence counts from its
+		 * death.
+		 */
 		left = wait_for_completion_killable_timeout(&call->completion, patience);
 	}
 	return left < 0 ? cfs_call_abandon(call, -EINTR) : call->res;

@@ -2,11 +2,13 @@
 /*
  * cubefs: types and prototypes inside the module, one section per .c file.
  *
- * Layers   Two entrances: the VFS (super.c, inode.c, dir.c, file.c, xattr.c, data.c) and the daemon (dev.c). Both call down
- *          into chan.c, view.c, conn.c, extent.c; never into each other. Only main.c knows every file.
+ * Layers   Two entrances: the VFS (super.c, inode.c, dir.c, file.c, xattr.c, data.c) and the daemon
+ *          (dev.c). Both call down into chan.c, view.c, conn.c, extent.c; never into each other.
+ *          Only main.c knows every file.
  * Locks    outermost first:
- *            inode lock (i_rwsem) > mapping invalidate_lock > ci->data.lock > dp/node locks > conn->lock
- *            chan.lock (spinlock) is a leaf: never held over a wait, a user copy or another lock.
+ *            inode lock (i_rwsem) > mapping invalidate_lock > ci->data.lock > dp/node locks
+ *            > conn->lock
+ *          chan.lock (spinlock) is a leaf: never held over a wait, a user copy or another lock.
  */
 #ifndef CFS_H
 #define CFS_H
@@ -39,20 +41,26 @@ struct cfs_sb {
 	char *config;			/* I: configuration string, kept for the next daemon */
 	char *source;			/* I: as shown in /proc/mounts */
 	bool nocrc;			/* I: mount option crc=off */
-	bool soft;			/* I: mount option soft: fail after deadline_s instead of waiting for ever */
-	u32 deadline_s;			/* I: mount option deadline=: seconds for soft, and for a missing daemon */
+	/* I: mount option soft: fail after deadline_s instead of waiting for ever */
+	bool soft;
+	/* I: mount option deadline=: seconds for soft, and for a missing daemon */
+	u32 deadline_s;
 	u32 storage_class;		/* I: of new files, from CFS_OP_MOUNT */
 	u64 mount_flags;		/* I: CFS_MR_* */
 	u64 fsid;			/* I: from CFS_OP_MOUNT */
 	unsigned long flags;		/* A: CFS_SB_* */
-	struct cfs_counters *counters;	/* I: vmalloc_user; readers READ_ONCE, writers cfs_change_*() */
+	/* I: vmalloc_user; readers READ_ONCE, writers cfs_change_*() */
+	struct cfs_counters *counters;
 	struct cfs_counts __percpu *counts; /* statistics, stats.c */
 	struct list_head link;		/* chan.lock: list of sessions */
-	u32 calls;			/* chan.lock: calls whose outcome nobody has been told yet */
+	/* chan.lock: calls whose outcome nobody has been told yet */
+	u32 calls;
 	struct kref ref;		/* superblock, and every call that names the session */
 	spinlock_t change_lock;		/* writers of counters and seq_floor; a leaf */
-	u64 seq_floor;			/* change_lock; readers READ_ONCE: values asked for earlier are not current */
-	atomic_t epoch;			/* bumped by CFS_IOC_INVALIDATE with ino 0: entries and attributes expire */
+	/* change_lock; readers READ_ONCE: values asked for earlier are not current */
+	u64 seq_floor;
+	/* bumped by CFS_IOC_INVALIDATE with ino 0: entries and attributes expire */
+	atomic_t epoch;
 
 	/* view.c */
 	struct xarray dps;		/* partition id -> struct cfs_dp, RCU readers */
@@ -64,9 +72,12 @@ struct cfs_sb {
 
 	/* data.c */
 	atomic64_t uncommitted;		/* bytes sent or acknowledged but not committed */
-	atomic_t dirty_inodes;		/* inodes that hold themselves for such bytes */
-	wait_queue_head_t uncommitted_wait;	/* dirty_inodes became 0 */
-	u32 append_max;			/* READ_ONCE: most bytes of an append; shrinks once if servers refuse large ones */
+	atomic_t dirty_inodes;		/* inodes with writes that have not ended */
+	/* inodes that hold a reference to themselves because of I/O */
+	atomic_t held_inodes;
+	wait_queue_head_t uncommitted_wait;	/* held_inodes became 0 */
+	/* READ_ONCE: most bytes of an append; shrinks once if servers refuse large ones */
+	u32 append_max;
 	bool large_append_ok;		/* READ_ONCE: one that large was accepted */
 };
 #define CFS_SB_FORCED	0		/* umount -f: fail everything now */
@@ -79,19 +90,26 @@ void cfs_super_exit(void);
 void cfs_sb_put(struct cfs_sb *csb);
 
 /* ---- inode.c ---- */
-/* Data state of a regular file; owned by data.c, which documents locks and lifetime at its functions. */
+/*
+ * Data state of a regular file; owned by data.c, which documents locks and lifetime at its
+ * functions.
+ */
 struct cfs_data;
 
 struct cfs_inode {
 	struct netfs_inode netfs;	/* must be first */
 	u64 gen;			/* i_lock: generation of the attributes */
-	u64 attr_until;			/* i_lock: jiffies64; attributes are believed until then. 0: ask */
+	/* i_lock: jiffies64; attributes are believed until then. 0: ask */
+	u64 attr_until;
 	u32 attr_epoch;			/* i_lock: csb->epoch at that time */
 	u32 storage_class;		/* i_lock */
-	s64 birth;			/* i_lock: the server's ctime, which is the time of creation, in seconds */
-	bool atime_set;			/* i_lock: utimes() set an atime here; servers do not return it */
+	/* i_lock: the server's ctime, which is the time of creation, in seconds */
+	s64 birth;
+	/* i_lock: utimes() set an atime here; servers do not return it */
+	bool atime_set;
 	atomic_t names_epoch;		/* directories: grows when the names below expire at once */
-	struct cfs_call *evict_call;	/* i_lock: EVICT, owed since nlink reached 0 here; else NULL */
+	/* i_lock: EVICT, owed since nlink reached 0 here; else NULL */
+	struct cfs_call *evict_call;
 	struct cfs_data *data;		/* regular files; allocated with the inode */
 };
 
@@ -106,9 +124,15 @@ void cfs_inode_free(struct inode *inode);
 void cfs_inode_evict(struct inode *inode);
 int cfs_inode_init_cache(void);
 void cfs_inode_exit_cache(void);
-/* New or cached inode for @attr; applies the attributes. @seq: counter sequence read before the RPC. */
+/*
+ * New or cached inode for @attr; applies the attributes. @seq: counter sequence read before the
+ * RPC.
+ */
 struct inode *cfs_iget(struct super_block *sb, const struct cfs_attr *attr, u64 seq);
-/* Take a server's attributes if @seq says they are current and the file has no local bytes in flight (size, mtime). */
+/*
+ * Take a server's attributes if @seq says they are current and the file has no local bytes in
+ * flight (size, mtime).
+ */
 void cfs_inode_apply(struct inode *inode, const struct cfs_attr *attr, u64 seq);
 /* Attributes from the cache while they are valid, else from the daemon. Killable. */
 int cfs_inode_refresh(struct inode *inode, bool force);
@@ -117,7 +141,10 @@ void cfs_attrs_expire(struct inode *inode);	/* ask the server at next use */
 void cfs_inode_invalidate(struct cfs_sb *csb, u64 ino, u32 flags);
 /* CFS_IOC_INVALIDATE without: every name and attribute of the mount expires. */
 void cfs_epoch_bump(struct cfs_sb *csb);
-/* Local change of an inode's attributes or a directory's names: before sending, and after it ended. Returns seq. */
+/*
+ * Local change of an inode's attributes or a directory's names: before sending, and after it ended.
+ * Returns seq.
+ */
 u64 cfs_change(struct cfs_sb *csb, u64 ino);
 static inline u64 cfs_seq(struct cfs_sb *csb)
 {
@@ -125,8 +152,8 @@ static inline u64 cfs_seq(struct cfs_sb *csb)
 }
 bool cfs_changed_since(struct cfs_sb *csb, u64 ino, u64 seq);
 
-int cfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat, u32 request_mask,
-		unsigned int flags);
+int cfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat,
+		u32 request_mask, unsigned int flags);
 int cfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *ia);
 
 extern const struct inode_operations cfs_file_iops, cfs_special_iops;	/* inode.c */
@@ -149,17 +176,19 @@ extern const struct xattr_handler * const cfs_xattr_handlers[];		/* xattr.c */
  *            | |  +-----+       the daemon died: handed to the next one with CFS_REQ_F_RESUMED
  *            | |        +--> ORPHAN -> DONE   nobody waits any more: the answer is dropped
  *            | +--> ORPHAN                    delivered although nobody waits (CFS_REQ_F_FORGET)
- *            | +--> DONE                      withdrawn before delivery: killed, forced, no daemon for too long
- *            +--- ORPHAN                      the daemon died in the middle of something that must be finished
+ *            | +--> DONE                      withdrawn: killed, forced, no daemon for too long
+ *            +--- ORPHAN                      the daemon died in what must be finished
  *
- * The daemon owns SENT and ORPHAN, and with them the progress record: such a slot is reused only after its answer or
- * its death, even when the outcome was told long ago. Only cfs_call_move() (chan.c) changes the state, under chan.lock.
+ * The daemon owns SENT and ORPHAN, and with them the progress record: such a slot is reused only
+ * after its answer or its death, even when the outcome was told long ago. Only cfs_call_move()
+ * (chan.c) changes the state, under chan.lock.
  */
 struct cfs_call {
 	struct cfs_req req;
 	/*
-	 * Byte strings. Synchronous calls: the caller's memory, copied at submission, since a killed caller leaves before
-	 * the daemon has read them. With own_data: kvmalloc'ed, freed with the call; asynchronous calls must own theirs.
+	 * Byte strings. Synchronous calls: the caller's memory, copied at submission, since a
+	 * killed caller leaves before the daemon has read them. With own_data: kvmalloc'ed, freed
+	 * with the call; asynchronous calls must own theirs.
 	 */
 	const void *name, *name2, *data;
 	bool own_data;
@@ -167,13 +196,18 @@ struct cfs_call {
 	int res;				/* >= 0 or -errno */
 	void *reply;				/* NULL when empty */
 	u32 reply_len;
-	u32 reply_max;				/* most that this call accepts, <= CFS_REPLY_MAX; 256 unless set */
-	/* asynchronous: runs once in process context (workqueue), ends with cfs_call_put(); NULL: synchronous */
+	/* most that this call accepts, <= CFS_REPLY_MAX; 256 unless set */
+	u32 reply_max;
+	/*
+	 * asynchronous: runs once in process context (workqueue), ends with cfs_call_put(); NULL:
+	 * synchronous
+	 */
 	void (*done)(struct cfs_call *call);
 	void *priv;
 	/* chan.c only */
 	int state;				/* L: chan.lock */
-	bool waiting;				/* L: somebody waits for the outcome, and has not been told */
+	/* L: somebody waits for the outcome, and has not been told */
+	bool waiting;
 	u16 slot;				/* L: valid while in the slot table */
 	u64 queued_ns;				/* I: time of submission, for the trace */
 	u64 since;				/* I: jiffies64 of submission */
@@ -183,7 +217,8 @@ struct cfs_call {
 	struct completion completion;
 	struct work_struct work;
 	void *block;				/* copies of the caller's byte strings; owned */
-	u8 small[128];				/* an answer that fits needs no allocation: COMMIT must not */
+	/* an answer that fits needs no allocation: COMMIT must not */
+	u8 small[128];
 };
 
 /* Without __GFP_FS in @gfp (write-back, reclaim): from a reserve, does not fail. */
@@ -200,23 +235,41 @@ static inline void cfs_call_data(struct cfs_call *call, const void *data, u32 le
 	call->req.data_len = len;
 }
 void cfs_call_put(struct cfs_call *call);
-/* Send and wait (killable, with the mount's limit). Returns res; the answer is in call->reply until cfs_call_put(). */
+/*
+ * Send and wait (killable, with the mount's limit). Returns res; the answer is in call->reply until
+ * cfs_call_put().
+ */
 int cfs_call_sync(struct cfs_call *call);
-/* Send; call->done runs later. @name/@data must be owned by the call. Never fails: a problem is told to done. */
+/*
+ * Send; call->done runs later. @name/@data must be owned by the call. Never fails: a problem is
+ * told to done.
+ */
 void cfs_call_async(struct cfs_call *call);
-/* Fixed-size answer: copies min(len) and checks that at least @len bytes came, else -EPROTO. Returns res. */
+/*
+ * Fixed-size answer: copies min(len) and checks that at least @len bytes came, else -EPROTO.
+ * Returns res.
+ */
 int cfs_call_fixed(struct cfs_call *call, void *out, u32 len);
-/* Tell the daemon; only @event_args->event is read. @csb may be NULL. Process context, may allocate NOFS. */
+/*
+ * Tell the daemon; only @event_args->event is read. @csb may be NULL. Process context, may allocate
+ * NOFS.
+ */
 void cfs_event(struct cfs_sb *csb, const struct cfs_req *event_args);
 void cfs_chan_add_session(struct cfs_sb *csb);
-/* Unmount: lets a daemon answer what is under way, cancels the rest with -EIO, sends UNMOUNT; no call is left after. */
+/*
+ * Unmount: lets a daemon answer what is under way, cancels the rest with -EIO, sends UNMOUNT; no
+ * call is left after.
+ */
 void cfs_chan_del_session(struct cfs_sb *csb);
-void cfs_chan_abort_session(struct cfs_sb *csb);	/* umount -f: every call of it fails with -EIO now */
+/* umount -f: every call of it fails with -EIO now */
+void cfs_chan_abort_session(struct cfs_sb *csb);
 struct cfs_sb *cfs_session_get(u32 session);	/* strong reference or NULL */
-struct super_block *cfs_session_super(struct cfs_sb *csb);	/* s_umount held for reading, or NULL: busy or ending */
+/* s_umount held for reading, or NULL: busy or ending */
+struct super_block *cfs_session_super(struct cfs_sb *csb);
 int cfs_chan_init(void);
 void cfs_chan_exit(void);
-struct net *cfs_chan_net(void);			/* network namespace of the attached daemon, strong; NULL when none */
+/* network namespace of the attached daemon, strong; NULL when none */
+struct net *cfs_chan_net(void);
 /* For dev.c. */
 int cfs_chan_attach(struct file *file, struct cfs_attach *arg);
 bool cfs_chan_attached(const struct file *file);
@@ -261,7 +314,8 @@ void cfs_view_sb_init(struct cfs_sb *csb);
 void cfs_view_sb_free(struct cfs_sb *csb);
 
 /* ---- conn.c: nodes and their connections ---- */
-int cfs_node_set(const struct cfs_node *n);		/* CFS_IOC_NODE: id is bound once; same id, other address: EEXIST */
+/* CFS_IOC_NODE: id is bound once; same id, other address: EEXIST */
+int cfs_node_set(const struct cfs_node *n);
 int cfs_conn_order(const struct cfs_connect *c);	/* CFS_IOC_CONNECT */
 int cfs_conn_close_order(const struct cfs_connect *c);	/* CFS_IOC_CLOSE */
 int cfs_conn_init(void);
@@ -269,20 +323,36 @@ void cfs_conn_exit(void);
 
 /* ---- data.c, extent.c, file.c: file data ---- */
 int cfs_data_alloc(struct cfs_inode *ci);		/* at inode allocation for regular files */
-void cfs_data_free(struct cfs_inode *ci);		/* at inode free (process context, may sleep); data may be NULL */
-void cfs_data_setup(struct inode *inode);		/* a_ops, netfs ops, large folios; regular files, at I_NEW */
-void cfs_data_evict(struct inode *inode);		/* evict_inode: nothing is dirty or uncommitted any more (asserted) */
-/* Local bytes dirty, in flight or uncommitted: a server's size and mtime are not taken. Any context, i_lock may be held. */
+/* at inode free (process context, may sleep); data may be NULL */
+void cfs_data_free(struct cfs_inode *ci);
+/* a_ops, netfs ops, large folios; regular files, at I_NEW */
+void cfs_data_setup(struct inode *inode);
+/* evict_inode: nothing is dirty or uncommitted any more (asserted) */
+void cfs_data_evict(struct inode *inode);
+/*
+ * Local bytes dirty, in flight or uncommitted: a server's size and mtime are not taken. Any
+ * context, i_lock may be held.
+ */
 bool cfs_data_busy(struct inode *inode);
 /* A server's size is taken: i_size and netfs' idea of the server's size. i_lock held, not busy. */
 void cfs_data_set_size(struct inode *inode, u64 size);
-/* Clean pages and extent map are from another generation: drop them (pages only if not dirty). May sleep. */
+/*
+ * Clean pages and extent map are from another generation: drop them (pages only if not dirty). May
+ * sleep.
+ */
 void cfs_data_invalidate(struct inode *inode);
-/* setattr(size): flush, truncate at the server, page cache and map. inode lock held. Fills @attr on success. */
+/* The same from a work item: for the daemon, which must not wait for a read that waits for it. */
+void cfs_data_invalidate_later(struct inode *inode);
+/*
+ * setattr(size): flush, truncate at the server, page cache and map. inode lock held. Fills @attr on
+ * success.
+ */
 int cfs_data_truncate(struct inode *inode, u64 size, struct cfs_attr *attr, u64 *seq);
-int cfs_data_sync(struct inode *inode);			/* fsync: pages clean, which means committed; mtime of overwrites sent */
+/* fsync: pages clean, which means committed; mtime of overwrites sent */
+int cfs_data_sync(struct inode *inode);
 int cfs_data_sb_init(struct cfs_sb *csb);
-void cfs_data_sb_sync(struct cfs_sb *csb);		/* unmount: nothing dirty or uncommitted is left, or forced */
+/* unmount: nothing dirty or uncommitted is left, or forced */
+void cfs_data_sb_sync(struct cfs_sb *csb);
 void cfs_data_sb_abort(struct cfs_sb *csb);		/* umount -f: fail everything in flight */
 int cfs_data_init(void);
 void cfs_data_exit(void);

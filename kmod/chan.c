@@ -2,19 +2,24 @@
 /*
  * cubefs: request channel between the file system and the daemon.
  *
- * Purpose   Queues calls, hands them to the daemon's io_uring commands, takes the answers, and keeps what a daemon left
- *           half done for the next one. One channel serves all mounts of the host.
- * Lifetime  The channel lives as long as the module. A call has a reference of its caller (or of its done function), one
- *           of the channel from submission until DONE, and one of a delivery under way. A parked command belongs to
- *           io_uring; it is ours only while it is on chan.parked.
- * Slots     A call is delivered only when it has a slot, i.e. a progress record. Calls without one wait in
- *           chan.starved. The last slots are kept for calls that write-back waits for, and so are the last fetch
- *           commands: names and attributes cannot block a COMMIT.
- * Locks     chan.lock guards everything marked L and the states; it nests nothing but the locks inside completions and
- *           wait queues. Never held over a user copy, an allocation or cfs_call_put().
- * Contexts  Everything here runs in process context. cfs_deliver_tw() runs as task work of the daemon.
- * Failure   Daemon gone: calls stay, waiters leave after the mount's deadline or when killed. Half-done operations that
- *           must not be repeated blindly stay even then, until a daemon has finished them.
+ * Purpose   Queues calls, hands them to the daemon's io_uring commands, takes the answers, and
+ *           keeps what a daemon left half done for the next one. One channel serves all mounts of
+ *           the host.
+ * Lifetime  The channel lives as long as the module. A call has a reference of its caller (or of
+ *           its done function), one of the channel from submission until DONE, and one of a
+ *           delivery under way. A parked command belongs to io_uring; it is ours only while it is
+ *           on chan.parked.
+ * Slots     A call is delivered only when it has a slot, i.e. a progress record. Calls without one
+ *           wait in chan.starved. The last slots are kept for calls that write-back waits for, and
+ *           so are the last fetch commands: names and attributes cannot block a COMMIT.
+ * Locks     chan.lock guards everything marked L and the states; it nests nothing but the locks
+ *           inside completions and wait queues. Never held over a user copy, an allocation or
+ *           cfs_call_put().
+ * Contexts  Everything here runs in process context. cfs_deliver_tw() runs as task work of the
+ *           daemon.
+ * Failure   Daemon gone: calls stay, waiters leave after the mount's deadline or when killed.
+ *           Half-done operations that must not be repeated blindly stay even then, until a daemon
+ *           has finished them.
  */
 #include <linux/list_sort.h>
 #include <linux/mm.h>
@@ -25,7 +30,8 @@
 #include "trace.h"
 
 #define CFS_CALL_RESERVE	32	/* calls that can be made without memory */
-#define CFS_UNMOUNT_WAIT_S	30	/* an attached daemon may answer that long after the last user left */
+/* an attached daemon may answer that long after the last user left */
+#define CFS_UNMOUNT_WAIT_S	30
 
 struct cfs_chan cfs_chan;
 
@@ -141,7 +147,10 @@ void cfs_call_tell(struct cfs_call *call, int res)
 		complete(&call->completion);
 }
 
-/* End of a call. The channel's reference goes with the place on @dead: cfs_put_all() after unlocking. */
+/*
+ * End of a call. The channel's reference goes with the place on @dead: cfs_put_all() after
+ * unlocking.
+ */
 void cfs_call_finish(struct cfs_call *call, int res, struct list_head *dead)
 {
 	lockdep_assert_held(&cfs_chan.lock);
@@ -276,7 +285,10 @@ static void cfs_chan_take_back(struct list_head *dead)
 		if (!call || call->state == CFS_CALL_QUEUED)
 			continue;
 		call->req.flags |= CFS_REQ_F_RESUMED;
-		/* The next daemon learns of mounts by CFS_IOC_SESSIONS, so also of those that ended. */
+		/*
+		 * The next daemon learns of mounts by CFS_IOC_SESSIONS, so also of those that
+		 * ended.
+		 */
 		if (call->req.op == CFS_OP_UNMOUNT)
 			cfs_call_finish(call, 0, dead);
 		else
@@ -437,7 +449,10 @@ void cfs_chan_sessions(void *buf, u32 buf_len, u32 *count, u32 *need)
 	spin_unlock(&cfs_chan.lock);
 }
 
-/* Every call of a mount fails with -EIO; what a daemon holds keeps its slot until the daemon is done with it. */
+/*
+ * Every call of a mount fails with -EIO; what a daemon holds keeps its slot until the daemon is
+ * done with it.
+ */
 static void cfs_chan_cancel(struct cfs_sb *csb, struct list_head *dead)
 {
 	struct cfs_call *call, *next;
@@ -489,8 +504,8 @@ static bool cfs_session_is_idle(struct cfs_sb *csb)
  * cfs_chan_del_session - end of a mount
  * @csb: Mount; nobody makes calls for it any more.
  *
- * An attached daemon gets some time to answer what is under way (evictions). Without one, what is left is dropped: servers
- * remove deleted inodes by themselves after a day.
+ * An attached daemon gets some time to answer what is under way (evictions). Without one, what is
+ * left is dropped: servers remove deleted inodes by themselves after a day.
  *
  * Context: Process, sleeps; not killable, but bounded.
  */

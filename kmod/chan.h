@@ -40,7 +40,8 @@ enum cfs_lane {
 /* I: fixed after setup   L: chan.lock */
 struct cfs_chan {
 	spinlock_t lock;
-	struct file *owner;		/* L: attached file, not a reference: its release ends the attachment */
+	/* L: attached file, not a reference: its release ends the attachment */
+	struct file *owner;
 	struct net *net;		/* L: strong, of the attaching task */
 	u64 generation;			/* L: grows by one at each attach */
 	u64 detached_at;		/* L: jiffies64 when the last daemon went */
@@ -52,11 +53,13 @@ struct cfs_chan {
 	DECLARE_BITMAP(used, CFS_SLOTS);	/* L */
 	unsigned int free;		/* L: slots */
 	unsigned int sent;		/* L: calls in SENT or ORPHAN */
-	struct list_head parked;	/* L: struct cfs_parked, last parked first: its thread's caches are warm */
+	/* L: struct cfs_parked, last parked first: its thread's caches are warm */
+	struct list_head parked;
 	unsigned int nparked;		/* L */
 	struct list_head sessions;	/* L: struct cfs_sb.link */
 	u32 last_session;		/* L */
-	wait_queue_head_t idle;		/* a session's calls may have reached 0, or the daemon went */
+	/* a session's calls may have reached 0, or the daemon went */
+	wait_queue_head_t idle;
 	u8 *progress;			/* I: CFS_SLOTS records, vmalloc_user */
 	struct workqueue_struct *wq;	/* I: runs done functions */
 	struct kmem_cache *cache;	/* I */

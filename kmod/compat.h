@@ -2,8 +2,8 @@
 /*
  * cubefs: everything that differs between the supported kernels (6.12 and later).
  *
- * Kbuild looks at the kernel's headers and defines CFS_*; macros that came with a change are asked for directly. Versions
- * are not compared: Debian back-ports.
+ * Kbuild looks at the kernel's headers and defines CFS_*; macros that came with a change are asked
+ * for directly. Versions are not compared: Debian back-ports.
  */
 #ifndef CFS_COMPAT_H
 #define CFS_COMPAT_H
@@ -14,8 +14,12 @@
 #include <linux/namei.h>
 #include <linux/net.h>
 #include <linux/netfs.h>
+#include <linux/pagemap.h>
 
-/* 6.18: io_uring_cmd_done() lost its second result; the payload accessor became a macro with a type. */
+/*
+ * 6.18: io_uring_cmd_done() lost its second result; the payload accessor became a macro with a
+ * type.
+ */
 #ifdef io_uring_sqe128_cmd
 #define cfs_cmd_done(cmd, ret, fl)	io_uring_cmd_done(cmd, ret, fl)
 #define cfs_sqe_payload(cmd, type)	io_uring_sqe128_cmd((cmd)->sqe, type)
@@ -83,8 +87,8 @@ static inline void cfs_set_d_op(struct super_block *sb, const struct dentry_oper
 #endif
 
 /*
- * 6.14: d_revalidate() is given a stable parent and name. CFS_D_REVALIDATE(op, fn) defines op for the kernel; fn is in the
- * newer form. Under RCU the name is not stable and fn must not use it.
+ * 6.14: d_revalidate() is given a stable parent and name. CFS_D_REVALIDATE(op, fn) defines op for
+ * the kernel; fn is in the newer form. Under RCU the name is not stable and fn must not use it.
  */
 typedef int (*cfs_revalidate_fn)(struct inode *dir, const struct qstr *name, struct dentry *dentry,
 				 unsigned int flags);
@@ -122,9 +126,17 @@ static inline int cfs_revalidate_old(struct dentry *dentry, unsigned int flags, 
 	}
 #endif
 
+/* 6.16: reclaim does not wait for write-back of a mapping whose server is a process. */
+static inline void cfs_mapping_set_reclaim_hint(struct address_space *mapping)
+{
+#ifdef CFS_RECLAIM_HINT
+	mapping_set_writeback_may_deadlock_on_reclaim(mapping);
+#endif
+}
+
 /*
- * netfs: the termination helpers lost was_async and the error moved into the sub-request, for reads even between 6.12.95
- * and 6.12.117; NETFS_SREQ_MADE_PROGRESS must be set where it exists.
+ * netfs: the termination helpers lost was_async and the error moved into the sub-request, for reads
+ * even between 6.12.95 and 6.12.117; NETFS_SREQ_MADE_PROGRESS must be set where it exists.
  */
 static inline void cfs_read_done(struct netfs_io_subrequest *sr, size_t got, int err)
 {

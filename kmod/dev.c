@@ -2,10 +2,11 @@
 /*
  * cubefs: /dev/cubefs.
  *
- * Purpose   The daemon's entrance: open, ioctl, mmap; io_uring commands go straight to fetch.c. Everything that comes in
- *           by ioctl is copied once and judged here; what is called below trusts it.
- * Lifetime  An open file holds the module. The attachment ends with the last reference to its file, which mappings and
- *           parked commands hold too.
+ * Purpose   The daemon's entrance: open, ioctl, mmap; io_uring commands go straight to fetch.c.
+ *           Everything that comes in by ioctl is copied once and judged here; what is called below
+ *           trusts it.
+ * Lifetime  An open file holds the module. The attachment ends with the last reference to its file,
+ *           which mappings and parked commands hold too.
  * Locks     None of its own.
  * Contexts  Process.
  * Failure   A bad value changes nothing.
@@ -25,8 +26,8 @@
 #define CFS_NODE_ID_MAX		65535
 
 /*
- * The rule of lengths (see "Compatibility" in the ABI header): a shorter struct is filled up with zeros, a longer one must
- * end in zeros.
+ * The rule of lengths (see "Compatibility" in the ABI header): a shorter struct is filled up with
+ * zeros, a longer one must end in zeros.
  */
 static int cfs_arg_in(void *arg, size_t size, void __user *user)
 {

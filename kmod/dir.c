@@ -3,14 +3,16 @@
  * cubefs: names.
  *
  * Purpose   Lookup, revalidation, creation, removal, rename, symbolic links. Listing is readdir.c.
- * Lifetime  A dentry holds nothing of ours: d_time says until when, and in which epoch, its name is believed.
+ * Lifetime  A dentry holds nothing of ours: d_time says until when, and in which epoch, its name is
+ *           believed.
  * Locks     The VFS holds the directory's i_rwsem, except in revalidation.
  * Contexts  Process; revalidation also under RCU, where it only looks at the stamp.
- * Failure   After an error other than a server's refusal the outcome of a change is not known: the names involved are
- *           looked up again at next use.
+ * Failure   After an error other than a server's refusal the outcome of a change is not known: the
+ *           names involved are looked up again at next use.
  *
- * Link counts of directories are 2 + all entries, files too, as the servers count; they are kept up locally so that they
- * are right between a change and the next question. Source: CubeFS metanode/partition_fsmop_dentry.go.
+ * Link counts of directories are 2 + all entries, files too, as the servers count; they are kept up
+ * locally so that they are right between a change and the next question. Source: CubeFS
+ * metanode/partition_fsmop_dentry.go.
  */
 #include <linux/cred.h>
 #include <linux/dcache.h>
@@ -22,7 +24,10 @@
 #include "compat.h"
 #include "trace.h"
 
-/* d_time: epoch in the upper bits, end of validity in jiffies in the lower ones (139 years at 250 Hz). */
+/*
+ * d_time: epoch in the upper bits, end of validity in jiffies in the lower ones (139 years at 250
+ * Hz).
+ */
 #define CFS_STAMP_BITS	40
 #define CFS_STAMP_MASK	((1UL << CFS_STAMP_BITS) - 1)
 
@@ -91,7 +96,10 @@ static bool cfs_is_utf8(const u8 *name, size_t len)
 	return true;
 }
 
-/* Servers store names in JSON, which destroys what is not UTF-8: such names cannot exist and are not made. */
+/*
+ * Servers store names in JSON, which destroys what is not UTF-8: such names cannot exist and are
+ * not made.
+ */
 static int cfs_check_new_name(const struct qstr *name)
 {
 	if (name->len > CFS_NAME_LEN_MAX)
@@ -117,7 +125,9 @@ static int cfs_lookup_call(struct inode *dir, const struct qstr *name, struct cf
 	return min(ret, 0);
 }
 
-/* The caller is about to create the name and may: the server's refusal tells as much as a lookup. */
+/*
+ * The caller is about to create the name and may: the server's refusal tells as much as a lookup.
+ */
 static bool cfs_lookup_is_needless(struct inode *dir, unsigned int flags)
 {
 	return (flags & (LOOKUP_CREATE | LOOKUP_EXCL)) == (LOOKUP_CREATE | LOOKUP_EXCL) &&
@@ -171,8 +181,8 @@ static int cfs_revalidate_call(struct inode *dir, const struct qstr *name, struc
 }
 
 /*
- * 1: the name may be used; 0: look it up anew; -ECHILD: not to be decided under RCU. A negative dentry whose time is over
- * is dropped, not asked about: the lookup that follows does that.
+ * 1: the name may be used; 0: look it up anew; -ECHILD: not to be decided under RCU. A negative
+ * dentry whose time is over is dropped, not asked about: the lookup that follows does that.
  */
 static int cfs_revalidate(struct inode *dir, const struct qstr *name, struct dentry *dentry,
 			  unsigned int flags)
@@ -193,7 +203,10 @@ const struct dentry_operations cfs_dentry_ops = {
 };
 
 /* ---- changes ---- */
-/* The names of a directory changed by @entries: what the servers do to its attributes, until they are asked. */
+/*
+ * The names of a directory changed by @entries: what the servers do to its attributes, until they
+ * are asked.
+ */
 static void cfs_dir_changed(struct inode *dir, int entries)
 {
 	inode_set_mtime_to_ts(dir, inode_set_ctime_current(dir));
@@ -209,7 +222,10 @@ struct cfs_create {
 	const char *target;	/* of a symlink, else NULL */
 };
 
-/* Owner of a new inode. Source: POSIX open(), mkdir(); set-group-id directories as inode_init_owner(). */
+/*
+ * Owner of a new inode. Source: POSIX open(), mkdir(); set-group-id directories as
+ * inode_init_owner().
+ */
 static void cfs_create_fill(struct mnt_idmap *idmap, struct inode *dir, const struct cfs_create *c,
 			    struct cfs_req *r)
 {
@@ -312,8 +328,8 @@ static int cfs_mknod(struct mnt_idmap *idmap, struct inode *dir, struct dentry *
 }
 
 /*
- * Another host made the name between our lookup and our create, and the caller does not mind: open that one. Returns what
- * finish_no_open() takes.
+ * Another host made the name between our lookup and our create, and the caller does not mind: open
+ * that one. Returns what finish_no_open() takes.
  */
 static struct dentry *cfs_lookup_again(struct inode *dir, struct dentry *dentry)
 {
@@ -321,7 +337,9 @@ static struct dentry *cfs_lookup_again(struct inode *dir, struct dentry *dentry)
 	return cfs_lookup(dir, dentry, 0);
 }
 
-/* With O_CREAT: make the file and open it. Anything else: look it up and leave the rest to the VFS. */
+/*
+ * With O_CREAT: make the file and open it. Anything else: look it up and leave the rest to the VFS.
+ */
 static int cfs_atomic_open(struct inode *dir, struct dentry *dentry, struct file *file,
 			   unsigned int open_flag, umode_t mode)
 {
@@ -350,8 +368,8 @@ static int cfs_atomic_open(struct inode *dir, struct dentry *dentry, struct file
 
 /* ---- removal ---- */
 /*
- * A link to @inode is gone; @attr is what the server said of it. When it was the last one the prepared EVICT becomes owed,
- * else it is dropped.
+ * A link to @inode is gone; @attr is what the server said of it. When it was the last one the
+ * prepared EVICT becomes owed, else it is dropped.
  */
 static void cfs_link_removed(struct inode *inode, const struct cfs_attr *attr, struct cfs_call *evict)
 {

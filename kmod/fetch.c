@@ -2,14 +2,16 @@
 /*
  * cubefs: the daemon's side of the request channel: io_uring commands on /dev/cubefs.
  *
- * Purpose   Parks FETCH commands, brings requests and commands together, takes answers. The only part of the channel
- *           that touches user memory.
- * Lifetime  A parked command belongs to io_uring and holds a reference to the file; it is ours only while it is on
- *           chan.parked. A delivery has a reference to its call.
+ * Purpose   Parks FETCH commands, brings requests and commands together, takes answers. The only
+ *           part of the channel that touches user memory.
+ * Lifetime  A parked command belongs to io_uring and holds a reference to the file; it is ours only
+ *           while it is on chan.parked. A delivery has a reference to its call.
  * Locks     chan.lock, see chan.h; never over a user copy.
- * Contexts  Commands are issued by the daemon's tasks or by workers of its ring; cfs_deliver_tw() is task work.
- * Failure   A request that cannot be written goes back in front of its queue. A bad answer fails its request (EPROTO); one
- *           that cannot be read fails the command and leaves the request with the daemon.
+ * Contexts  Commands are issued by the daemon's tasks or by workers of its ring; cfs_deliver_tw()
+ *           is task work.
+ * Failure   A request that cannot be written goes back in front of its queue. A bad answer fails
+ *           its request (EPROTO); one that cannot be read fails the command and leaves the request
+ *           with the daemon.
  */
 #include <linux/io_uring/cmd.h>
 #include <linux/slab.h>
@@ -38,8 +40,8 @@ static struct io_uring_cmd *cfs_parked_cmd(struct cfs_parked *p)
 
 /* ---- delivery ---- */
 /*
- * Next call for a fetch command, with a reference for the delivery. @idle: commands that could take one. The last eighth,
- * at most two, waits for the classes that write-back needs.
+ * Next call for a fetch command, with a reference for the delivery. @idle: commands that could take
+ * one. The last eighth, at most two, waits for the classes that write-back needs.
  */
 static struct cfs_call *cfs_chan_pick(unsigned int idle)
 {
@@ -90,7 +92,10 @@ static int cfs_copy_request(struct cfs_call *call, u64 buf)
 }
 
 
-/* Consumes the reference of cfs_chan_pick(). A request that could not be written goes to another command. */
+/*
+ * Consumes the reference of cfs_chan_pick(). A request that could not be written goes to another
+ * command.
+ */
 static int cfs_deliver(struct cfs_call *call, u64 buf, bool alive)
 {
 	int ret = alive ? cfs_copy_request(call, buf) : -EFAULT;
@@ -325,8 +330,9 @@ int cfs_chan_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
  * cfs_chan_drain - complete all parked commands with -ESHUTDOWN and deliver nothing more
  * @file: Attached file.
  *
- * Leaving that to the end of the ring would make its worker post the completions, which io_uring warns about for rings
- * with IORING_SETUP_DEFER_TASKRUN. Requests the daemon holds can still be answered.
+ * Leaving that to the end of the ring would make its worker post the completions, which io_uring
+ * warns about for rings with IORING_SETUP_DEFER_TASKRUN. Requests the daemon holds can still be
+ * answered.
  */
 void cfs_chan_drain(struct file *file)
 {

@@ -3,16 +3,19 @@
  * cubefs: inodes and their attributes.
  *
  * Purpose   Inode life, attribute cache, getattr and setattr, change counters.
- * Lifetime  struct cfs_inode is the VFS inode. Its data state (data.c) is made with it and freed in destroy_inode. An
- *           inode whose link count reached 0 here carries a prepared EVICT call, sent when the last user is gone: evicting
- *           neither allocates nor waits, since it may run in reclaim.
- * Locks     i_lock guards cached attributes; csb->change_lock the counters; both are leaves here (cfs_data_busy() and
- *           cfs_data_set_size() are called under i_lock).
+ * Lifetime  struct cfs_inode is the VFS inode. Its data state (data.c) is made with it and freed in
+ *           destroy_inode. An inode whose link count reached 0 here carries a prepared EVICT call,
+ *           sent when the last user is gone: evicting neither allocates nor waits, since it may run
+ *           in reclaim.
+ * Locks     i_lock guards cached attributes; csb->change_lock the counters; both are leaves here
+ *           (cfs_data_busy() and cfs_data_set_size() are called under i_lock).
  * Contexts  Process; evict also from shrinkers.
- * Failure   Attributes that might be older than a local change are not taken, but asked for again at next use.
+ * Failure   Attributes that might be older than a local change are not taken, but asked for again
+ *           at next use.
  *
- * Times     Servers keep whole seconds, and of ctime only the time of creation. So ctime is the newest of that and of the
- *           changes seen here while the inode is cached. Source: CubeFS proto/fs_proto.go, client/fs/inode.go.
+ * Times     Servers keep whole seconds, and of ctime only the time of creation. So ctime is the
+ *           newest of that and of the changes seen here while the inode is cached. Source: CubeFS
+ *           proto/fs_proto.go, client/fs/inode.go.
  */
 #include <linux/fs.h>
 #include <linux/jiffies.h>
@@ -37,7 +40,8 @@ static u32 cfs_change_hash(u64 ino)
  * @csb: Mount.
  * @ino: Directory whose names, or inode whose attributes change.
  *
- * Called before the change is sent and again when it ended: a value asked for in between is not current afterwards.
+ * Called before the change is sent and again when it ended: a value asked for in between is not
+ * current afterwards.
  *
  * Context: Process.
  * Return:  The new sequence; an answer to the change itself is current if it is applied with it.
@@ -155,7 +159,8 @@ static bool cfs_apply_locked(struct inode *inode, const struct cfs_attr *attr)
  * cfs_inode_apply - take a server's attributes
  * @inode: Inode.
  * @attr:  From the daemon; its type must be the inode's.
- * @seq:   Sequence before they were asked for. Older than a local change: not taken, asked for at next use.
+ * @seq:   Sequence before they were asked for. Older than a local change: not taken, asked for at
+ *         next use.
  *
  * Size, mtime and generation are not taken while local bytes are under way.
  *
@@ -260,8 +265,8 @@ static int cfs_inode_setup(struct inode *inode, const struct cfs_attr *attr)
  * @seq:  Sequence before they were asked for.
  *
  * Context: Process, sleeps.
- * Return:  A new or cached inode with a reference; -EPROTO for attributes that cannot be; -ESTALE when the number
- *          belonged to something else; -ENOMEM.
+ * Return:  A new or cached inode with a reference; -EPROTO for attributes that cannot be; -ESTALE
+ *          when the number belonged to something else; -ENOMEM.
  */
 struct inode *cfs_iget(struct super_block *sb, const struct cfs_attr *attr, u64 seq)
 {
@@ -363,8 +368,9 @@ void cfs_inode_evict(struct inode *inode)
  * @ino:   Inode; may be unknown here.
  * @flags: CFS_INV_*.
  *
- * s_umount keeps the super block and its inodes; when it cannot be had at once (mount, remount, unmount), everything
- * expires instead. Waiting for it could wait for an unmount that waits for this daemon.
+ * s_umount keeps the super block and its inodes; when it cannot be had at once (mount, remount,
+ * unmount), everything expires instead. Waiting for it could wait for an unmount that waits for
+ * this daemon.
  *
  * Context: Process (the daemon's).
  */
@@ -386,7 +392,7 @@ void cfs_inode_invalidate(struct cfs_sb *csb, u64 ino, u32 flags)
 		if (flags & (CFS_INV_ATTR | CFS_INV_DATA))
 			cfs_attrs_expire(inode);
 		if (flags & CFS_INV_DATA && S_ISREG(inode->i_mode))
-			cfs_data_invalidate(inode);
+			cfs_data_invalidate_later(inode);
 		iput(inode);
 	}
 	up_read(&sb->s_umount);
@@ -401,8 +407,8 @@ void cfs_inode_invalidate(struct cfs_sb *csb, u64 ino, u32 flags)
  * @request_mask: STATX_*.
  * @flags:        AT_STATX_*: DONT_SYNC takes what is cached, FORCE_SYNC asks.
  *
- * st_blocks is the size in blocks of 512, rounded down, as the FUSE client says; there is no allocation to report.
- * Source: CubeFS client/fs/inode.go (fillAttr).
+ * st_blocks is the size in blocks of 512, rounded down, as the FUSE client says; there is no
+ * allocation to report. Source: CubeFS client/fs/inode.go (fillAttr).
  */
 int cfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat, u32 request_mask,
 		unsigned int flags)
@@ -423,7 +429,9 @@ int cfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *
 	return 0;
 }
 
-/* Fill a SETATTR request from what remains of @ia besides the size. Returns whether anything does. */
+/*
+ * Fill a SETATTR request from what remains of @ia besides the size. Returns whether anything does.
+ */
 static bool cfs_setattr_fill(struct mnt_idmap *idmap, struct inode *inode, const struct iattr *ia,
 			     struct cfs_req *r)
 {
@@ -533,7 +541,8 @@ static int cfs_setattr_size(struct inode *inode, u64 size)
  * @dentry: File; its inode is locked.
  * @ia:     What to set.
  *
- * Permissions are checked in the kernel; servers check none. The VFS has turned the clearing of set-id bits into a mode.
+ * Permissions are checked in the kernel; servers check none. The VFS has turned the clearing of
+ * set-id bits into a mode.
  */
 int cfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *ia)
 {

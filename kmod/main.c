@@ -2,8 +2,8 @@
 /*
  * cubefs: load and unload, in the order of the layers.
  *
- * Each layer is ready before the one that calls it exists: the file system and then the device come last, since with them
- * the outside can call in.
+ * Each layer is ready before the one that calls it exists: the file system and then the device come
+ * last, since with them the outside can call in.
  */
 #include <linux/module.h>
 #include "cfs.h"

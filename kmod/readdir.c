@@ -2,23 +2,25 @@
 /*
  * cubefs: listing directories.
  *
- * Purpose   Pages of entries from the daemon, in bytewise order of names; each page is asked for by the last name of the
- *           one before (its marker).
+ * Purpose   Pages of entries from the daemon, in bytewise order of names; each page is asked for by
+ *           the last name of the one before (its marker).
  * Lifetime  An open directory keeps one page and the markers it met; both go with its last close.
  * Locks     dd->lock: a file may be shared, and not every caller holds f_pos_lock.
  * Contexts  Process, sleeps; killable.
  * Failure   A page that is out of order or does not fit its claim is refused whole (EPROTO).
  *
- * Positions 0 and 1 are "." and "..", then entries are counted. A position that is not in the page at hand is reached from
- * the nearest marker before it, so that telldir/seekdir stay exact as long as the names in between do not change. Position
- * 0 starts anew, as POSIX rewinddir() demands. Markers are thinned out when there are many: memory is bounded.
+ * Positions 0 and 1 are "." and "..", then entries are counted. A position that is not in the page
+ * at hand is reached from the nearest marker before it, so that telldir/seekdir stay exact as long
+ * as the names in between do not change. Position 0 starts anew, as POSIX rewinddir() demands.
+ * Markers are thinned out when there are many: memory is bounded.
  */
 #include <linux/fs.h>
 #include <linux/mutex.h>
 #include <linux/slab.h>
 #include "cfs.h"
 
-#define CFS_PAGE_ENTRIES	1024	/* asked for at once, as the FUSE client does. Source: client/fs/dir.go */
+/* asked for at once, as the FUSE client does. Source: client/fs/dir.go */
+#define CFS_PAGE_ENTRIES	1024
 #define CFS_PAGE_BYTES_MAX	(CFS_PAGE_ENTRIES * (sizeof(struct cfs_dirent) + CFS_NAME_LEN_MAX + 8))
 #define CFS_MARKERS_MAX		1024
 #define CFS_FIRST_POS		2	/* of the first entry */
@@ -103,7 +105,10 @@ static void cfs_page_drop(struct cfs_dir_data *dd)
 	dd->page = NULL;
 }
 
-/* The page that begins at @first, after the name @name. It replaces the one at hand, which @name may be part of. */
+/*
+ * The page that begins at @first, after the name @name. It replaces the one at hand, which @name
+ * may be part of.
+ */
 static int cfs_page_fetch(struct inode *dir, struct cfs_dir_data *dd, u64 first, const char *name, u32 len)
 {
 	struct cfs_call *call = cfs_call_alloc(CFS_SB(dir->i_sb), CFS_OP_READDIR, dir->i_ino, GFP_KERNEL);
@@ -143,7 +148,10 @@ static void cfs_markers_thin(struct cfs_dir_data *dd)
 	dd->stride *= 2;
 }
 
-/* Remember where the page at hand ends. Only memory can be short, and then seeking back takes longer. */
+/*
+ * Remember where the page at hand ends. Only memory can be short, and then seeking back takes
+ * longer.
+ */
 static void cfs_marker_add(struct cfs_dir_data *dd)
 {
 	u64 pos = dd->first + dd->count;

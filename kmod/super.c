@@ -3,16 +3,18 @@
  * cubefs: mounts.
  *
  * Purpose   Mount options, super block, statfs, and the order in which a mount ends.
- * Lifetime  struct cfs_sb is made with the fs_context, moves to the super block, and is freed when the last call that
- *           names it is gone, which may be after the super block.
+ * Lifetime  struct cfs_sb is made with the fs_context, moves to the super block, and is freed when
+ *           the last call that names it is gone, which may be after the super block.
  * Locks     s_umount, held by the VFS.
  * Contexts  Process.
- * Failure   A mount fails with the daemon's errno, or with ETIMEDOUT when there is none for deadline seconds.
+ * Failure   A mount fails with the daemon's errno, or with ETIMEDOUT when there is none for
+ *           deadline seconds.
  *
- * Options   config=KEY=VALUE  (repeatable; kept as lines for the daemon, this module does not look inside)
- *           crc=on|off  hard|soft  deadline=SECONDS
- * The end   data (every byte committed, unless forced), dentries and inodes (evictions are queued), calls, the daemon is
- *           told, struct cfs_sb. Only the first waits without bound, like any hard mount; a forced unmount skips it.
+ * Options   config=KEY=VALUE  (repeatable; kept as lines for the daemon, this module does not look
+ *           inside) crc=on|off  hard|soft  deadline=SECONDS
+ * The end   data (every byte committed, unless forced), dentries and inodes (evictions are queued),
+ *           calls, the daemon is told, struct cfs_sb. Only the first waits without bound, like any
+ *           hard mount; a forced unmount skips it.
  */
 #include <linux/backing-dev.h>
 #include <linux/fs_context.h>
@@ -27,10 +29,12 @@
 
 #define CFS_DEADLINE_S		600
 #define CFS_DEADLINE_MAX_S	86400
-#define CFS_BLOCK_SHIFT		12		/* f_bsize 4096. Source: CubeFS client/fs/super.go */
+/* f_bsize 4096. Source: CubeFS client/fs/super.go */
+#define CFS_BLOCK_SHIFT		12
 #define CFS_READ_AHEAD_BYTES	SZ_4M
 #define CFS_IO_BYTES		SZ_1M		/* largest piece that one packet carries */
-#define CFS_FILES_MAX		(S64_MAX >> 1)	/* inodes are not limited; half, so that sums do not overflow */
+/* inodes are not limited; half, so that sums do not overflow */
+#define CFS_FILES_MAX		(S64_MAX >> 1)
 
 enum { CFS_OPT_CONFIG, CFS_OPT_CRC, CFS_OPT_SOFT, CFS_OPT_HARD, CFS_OPT_DEADLINE };
 
@@ -135,7 +139,10 @@ static int cfs_show_options(struct seq_file *m, struct dentry *root)
 	return 0;
 }
 
-/* umount -f: nobody waits any more, and what cannot be saved is lost. Stays so, even if the mount is busy. */
+/*
+ * umount -f: nobody waits any more, and what cannot be saved is lost. Stays so, even if the mount
+ * is busy.
+ */
 static void cfs_umount_begin(struct super_block *sb)
 {
 	struct cfs_sb *csb = CFS_SB(sb);
@@ -196,7 +203,8 @@ static void cfs_super_setup(struct super_block *sb)
 	sb->s_blocksize = 1 << CFS_BLOCK_SHIFT;
 	sb->s_time_gran = NSEC_PER_SEC;		/* servers keep whole seconds */
 	sb->s_flags |= SB_NOSEC | SB_NOATIME;
-	sb->s_iflags |= SB_I_STABLE_WRITES;	/* pages are sent by reference, with their checksum */
+	/* pages are sent by reference, with their checksum */
+	sb->s_iflags |= SB_I_STABLE_WRITES;
 	cfs_set_d_op(sb, &cfs_dentry_ops);
 }
 
@@ -248,7 +256,9 @@ static void cfs_kill_sb(struct super_block *sb)
 }
 
 /* ---- options ---- */
-/* One more line of the configuration; a string of the mount system calls is at most 255 bytes long. */
+/*
+ * One more line of the configuration; a string of the mount system calls is at most 255 bytes long.
+ */
 static int cfs_add_config(struct fs_context *fc, struct cfs_sb *csb, const char *line)
 {
 	char *config;

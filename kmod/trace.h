@@ -2,8 +2,8 @@
 /*
  * cubefs: tracepoints (events/cubefs/).
  *
- * A request is told three times: queued, sent (handed to a daemon, again after each daemon death), done (its outcome was
- * told). Names are cut at 64 bytes.
+ * A request is told three times: queued, sent (handed to a daemon, again after each daemon death),
+ * done (its outcome was told). Names are cut at 64 bytes.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM cubefs
@@ -13,6 +13,7 @@
 
 #include <linux/tracepoint.h>
 #include "cfs.h"
+#include "data.h"
 
 #define CFS_TRACE_NAME	64
 
@@ -134,6 +135,80 @@ TRACE_EVENT(cfs_session,
 	),
 	TP_printk("%s generation=%llu session=%u", __entry->what, __entry->generation,
 		  __entry->session)
+);
+
+/* A packet came back: err < 0: without an answer. */
+TRACE_EVENT(cfs_packet,
+	TP_PROTO(u64 ino, const struct cfs_pkt *pkt),
+	TP_ARGS(ino, pkt),
+	TP_STRUCT__entry(
+		__field(u64, ino)
+		__field(u64, partition_id)
+		__field(u64, extent_id)
+		__field(s64, extent_offset)
+		__field(u32, len)
+		__field(int, err)
+		__field(u8, opcode)
+		__field(u8, result)
+	),
+	TP_fast_assign(
+		__entry->ino = ino;
+		__entry->partition_id = pkt->hdr.partition_id;
+		__entry->extent_id = pkt->hdr.extent_id;
+		__entry->extent_offset = pkt->hdr.extent_offset;
+		__entry->len = pkt->len;
+		__entry->err = pkt->err;
+		__entry->opcode = pkt->hdr.opcode;
+		__entry->result = pkt->result;
+	),
+	TP_printk("ino=%llu op=%#x partition=%llu extent=%llu offset=%lld len=%u err=%d result=%#x", __entry->ino,
+		  __entry->opcode, __entry->partition_id, __entry->extent_id, __entry->extent_offset, __entry->len,
+		  __entry->err, __entry->result)
+);
+
+/* A part of a write: new, copied, finished, failed. */
+TRACE_EVENT(cfs_piece,
+	TP_PROTO(const struct cfs_piece *piece, const char *what),
+	TP_ARGS(piece, what),
+	TP_STRUCT__entry(
+		__field(u64, ino)
+		__field(u64, pos)
+		__field(u32, len)
+		__field(const char *, what)
+	),
+	TP_fast_assign(
+		__entry->ino = piece->write->data->ci->netfs.inode.i_ino;
+		__entry->pos = piece->pos;
+		__entry->len = piece->len;
+		__entry->what = what;
+	),
+	TP_printk("%s ino=%llu pos=%llu len=%u", __entry->what, __entry->ino, __entry->pos, __entry->len)
+);
+
+/* A stream was created, broke, was dropped, or a part of it committed. */
+TRACE_EVENT(cfs_stream,
+	TP_PROTO(const struct cfs_stream *st),
+	TP_ARGS(st),
+	TP_STRUCT__entry(
+		__field(u64, ino)
+		__field(u64, extent_id)
+		__field(u64, base)
+		__field(u64, committed)
+		__field(u64, acked)
+		__field(u64, next)
+		__field(u8, state)
+	),
+	TP_fast_assign(
+		__entry->ino = st->data->ci->netfs.inode.i_ino;
+		__entry->extent_id = st->extent_id;
+		__entry->base = st->base;
+		__entry->committed = st->committed;
+		__entry->acked = st->acked;
+		__entry->next = st->next;
+		__entry->state = st->state;
+	),
+	TP_printk("ino=%llu extent=%llu state=%u base=%llu committed=%llu acked=%llu next=%llu", __entry->ino,
+		  __entry->extent_id, __entry->state, __entry->base, __entry->committed, __entry->acked, __entry->next)
 );
 #endif
 

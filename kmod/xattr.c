@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * cubefs: extended attributes user.*, trusted.* and security.*; the servers keep them, nothing is cached.
+ * cubefs: extended attributes user.*, trusted.* and security.*; the servers keep them, nothing is
+ * cached.
  *
  * Contexts  Process, sleeps. Whether a volume has them at all is the daemon's answer (EOPNOTSUPP).
  * Locks     None of its own.

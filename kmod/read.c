@@ -1,0 +1,445 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * cubefs: reads: from a netfs sub-request to read packets and back.
+ *
+ * Purpose   Cuts a range by the extent map, zeroes holes, reads the rest from a replica, tries others when one fails.
+ * Lifetime  A struct cfs_read lives from issue to the end of its last piece; each piece is on its own: in a connection,
+ *           waiting (cfs_waiter), or in d->map_readers. The inode is held meanwhile.
+ * Locks     d->lock while cutting. A piece belongs to whoever handles it; the count of pieces is atomic.
+ * Contexts  Issue: the reader's. Replies: receiver or close work of a connection. Retries: work.
+ * Failure   Nothing is an error while another replica or another attempt may help; a hard mount tries for ever. Final: the
+ *           partition is lost, the extent is gone although the list is fresh, the file is gone, the mount is forced or soft.
+ *
+ * Replicas. Appended bytes are the same on all replicas. Overwritten bytes are certain on the raft leader only, so it is asked
+ * first, with the opcode that others refuse; when it fails, others are asked with the opcode that any replica serves.
+ * Source: CubeFS v3.5.3, sdk/data/stream/extent_reader.go, datanode/wrap_operator.go.
+ */
+#include <linux/fs.h>
+#include <linux/slab.h>
+#include "data.h"
+#include "trace.h"
+
+#define CFS_READ_POOL	16	/* objects kept so that reads go on without memory */
+#define CFS_AGAIN_MAX	20	/* times a replica may say "try again" before another is asked */
+
+struct cfs_read {
+	struct netfs_io_subrequest *sr;
+	struct cfs_data *data;
+	u64 since;		/* jiffies64 */
+	u64 len;		/* bytes inside the file */
+	atomic_t pieces;
+	int error;		/* first; written once (cmpxchg) */
+};
+
+struct cfs_rpiece {
+	struct cfs_pkt pkt;
+	struct cfs_read *read;
+	struct cfs_waiter wait;		/* runs cfs_rpiece_work() */
+	struct list_head link;		/* d->map_readers or a local list */
+	u64 pos;			/* bytes from the start of the file */
+	u64 len;
+	struct iov_iter iter;		/* where they go */
+	bool cut;			/* the rest is known */
+	bool hole;
+	u64 partition_id, extent_id, extent_offset;
+	u32 map_serial;			/* of the list it was cut by */
+	u8 turn;			/* replicas tried in this round */
+	u8 round;
+	u8 again;
+	u8 base;			/* follower reads: where the rotation began */
+	bool gone;			/* the extent was reported missing by a fresh list */
+	bool leader;			/* the packet asked for the leader */
+	u64 host_since;			/* jiffies64: waiting for a connection; 0: not */
+};
+
+static struct kmem_cache *cfs_read_cache, *cfs_rpiece_cache;
+static mempool_t cfs_read_pool, cfs_rpiece_pool;
+static atomic_t cfs_read_turn = ATOMIC_INIT(0);
+
+static void cfs_rpiece_try(struct cfs_rpiece *rp);
+static void cfs_rpiece_cut(struct cfs_rpiece *rp);
+
+/* ---- life ---- */
+
+static void cfs_rpiece_work(struct work_struct *work)
+{
+	struct cfs_rpiece *rp = container_of(work, struct cfs_rpiece, wait.work.work);
+
+	cfs_waiter_done(&rp->wait);
+	if (rp->cut)
+		cfs_rpiece_try(rp);
+	else
+		cfs_rpiece_cut(rp);
+}
+
+static struct cfs_rpiece *cfs_rpiece_new(struct cfs_read *rd, u64 pos, u64 len, const struct iov_iter *iter)
+{
+	struct cfs_rpiece *rp = mempool_alloc(&cfs_rpiece_pool, GFP_NOFS);
+
+	memset(rp, 0, sizeof(*rp));
+	rp->read = rd;
+	rp->pos = pos;
+	rp->len = len;
+	rp->iter = *iter;
+	rp->base = atomic_inc_return(&cfs_read_turn);
+	iov_iter_truncate(&rp->iter, len);
+	INIT_LIST_HEAD(&rp->link);
+	INIT_LIST_HEAD(&rp->pkt.link);
+	cfs_waiter_init(&rp->wait, cfs_rpiece_work);
+	atomic_inc(&rd->pieces);
+	return rp;
+}
+
+/*
+ * A short direct read must say that it met the end of the file: netfs would ask for the rest for ever. A buffered read is
+ * inside the file, and netfs clears what is left of the last folio.
+ */
+static void cfs_read_end(struct cfs_read *rd)
+{
+	struct netfs_io_subrequest *sr = rd->sr;
+	struct cfs_data *d = rd->data;
+	int error = READ_ONCE(rd->error);
+
+	if (sr->rreq->origin != NETFS_DIO_READ)
+		__set_bit(NETFS_SREQ_CLEAR_TAIL, &sr->flags);
+	if (!error && rd->len < sr->len - sr->transferred)
+		__set_bit(NETFS_SREQ_HIT_EOF, &sr->flags);
+	cfs_read_done(sr, error ? 0 : rd->len, error);
+	mempool_free(rd, &cfs_read_pool);
+	cfs_data_drop(d, false);
+}
+
+static void cfs_read_unref(struct cfs_read *rd)
+{
+	if (atomic_dec_and_test(&rd->pieces))
+		cfs_read_end(rd);
+}
+
+static void cfs_rpiece_finish(struct cfs_rpiece *rp, int error)
+{
+	struct cfs_read *rd = rp->read;
+
+	if (error)
+		cmpxchg(&rd->error, 0, error);
+	mempool_free(rp, &cfs_rpiece_pool);
+	cfs_read_unref(rd);
+}
+
+/* ---- cutting ---- */
+
+/* One key or hole, or a part of it; what follows becomes a new piece. */
+static struct cfs_rpiece *cfs_rpiece_slice(struct cfs_rpiece *rp)
+{
+	struct cfs_data *d = rp->read->data;
+	struct cfs_rpiece *rest = NULL;
+	struct cfs_slice slice;
+	struct iov_iter iter;
+	u64 len;
+
+	lockdep_assert_held(&d->lock);
+	cfs_map_lookup(&d->map, rp->pos, &slice);
+	len = min(slice.len, rp->len);
+	if (!slice.hole)
+		len = min_t(u64, len, CFS_IO_SIZE);
+	if (len < rp->len) {
+		iter = rp->iter;
+		iov_iter_advance(&iter, len);
+		rest = cfs_rpiece_new(rp->read, rp->pos + len, rp->len - len, &iter);
+		rest->gone = rp->gone;
+		rp->len = len;
+		iov_iter_truncate(&rp->iter, len);
+	}
+	rp->cut = true;
+	rp->hole = slice.hole;
+	rp->partition_id = slice.partition_id;
+	rp->extent_id = slice.extent_id;
+	rp->extent_offset = slice.extent_offset;
+	rp->map_serial = d->map_serial;
+	return rest;
+}
+
+static void cfs_rpieces_start(struct list_head *list)
+{
+	struct cfs_rpiece *rp, *next;
+
+	list_for_each_entry_safe(rp, next, list, link) {
+		list_del_init(&rp->link);
+		if (!rp->hole) {
+			cfs_rpiece_try(rp);
+			continue;
+		}
+		iov_iter_zero(rp->len, &rp->iter);
+		cfs_rpiece_finish(rp, 0);
+	}
+}
+
+static void cfs_rpiece_cut(struct cfs_rpiece *rp)
+{
+	struct cfs_data *d = rp->read->data;
+	LIST_HEAD(ready);
+
+	if (cfs_io_expired(cfs_data_sb(d), rp->read->since))
+		return cfs_rpiece_finish(rp, -EIO);
+	mutex_lock(&d->lock);
+	if (!d->map_valid) {
+		list_add_tail(&rp->link, &d->map_readers);
+		cfs_map_fetch(d);
+		if (!d->map_loading)
+			cfs_wait_change(&d->run, CFS_RETRY_MS);	/* the runner fetches it */
+		mutex_unlock(&d->lock);
+		return;
+	}
+	while (rp) {
+		struct cfs_rpiece *rest = cfs_rpiece_slice(rp);
+
+		list_add_tail(&rp->link, &ready);
+		rp = rest;
+	}
+	mutex_unlock(&d->lock);
+	cfs_rpieces_start(&ready);
+}
+
+/**
+ * cfs_read_resume - the extent list that pieces waited for came, or did not
+ * @readers: Pieces, taken from d->map_readers.
+ * @error:   Final errno, or 0: look again.
+ *
+ * Context: Process, no locks held.
+ */
+void cfs_read_resume(struct list_head *readers, int error)
+{
+	struct cfs_rpiece *rp, *next;
+
+	list_for_each_entry_safe(rp, next, readers, link) {
+		list_del_init(&rp->link);
+		if (error)
+			cfs_rpiece_finish(rp, error);
+		else
+			cfs_rpiece_cut(rp);
+	}
+}
+
+/* ---- replicas ---- */
+
+static u8 cfs_rpiece_first(struct cfs_rpiece *rp, struct cfs_dp *dp)
+{
+	if (rp->pkt.csb->mount_flags & CFS_MR_FOLLOWER_READ)
+		return rp->base % dp->nhosts;
+	return dp->leader == 0xFF ? 0 : dp->leader;
+}
+
+/*
+ * A connection to the replica whose turn it is. One that is not connected yet is waited for, unless it failed a short time
+ * ago; then it is the next one's turn.
+ */
+static struct cfs_conn *cfs_rpiece_host(struct cfs_rpiece *rp, struct cfs_dp *dp)
+{
+	u8 first = cfs_rpiece_first(rp, dp);
+	int i;
+
+	for (i = 0; i < dp->nhosts; i++) {
+		struct cfs_node_obj *node = dp->hosts[(first + rp->turn) % dp->nhosts];
+		struct cfs_conn *conn = cfs_conn_pick(node, CFS_CONN_READ, rp->pkt.csb);
+
+		if (conn) {
+			rp->host_since = 0;
+			return conn;
+		}
+		if (!rp->host_since)
+			rp->host_since = get_jiffies_64();
+		if (!cfs_node_suspect(node, CFS_CONN_READ) &&
+		    !cfs_passed(rp->host_since + msecs_to_jiffies(CFS_HOST_WAIT_MS)))
+			return NULL;
+		rp->host_since = 0;
+		rp->turn++;
+	}
+	return NULL;
+}
+
+static unsigned int cfs_rpiece_pause(struct cfs_rpiece *rp)
+{
+	return min_t(unsigned int, CFS_RETRY_MS << min_t(u8, rp->round, 5), CFS_RETRY_MAX_MS);
+}
+
+/* The next replica; after the last one the first again, with a pause. */
+static void cfs_rpiece_next(struct cfs_rpiece *rp, struct cfs_dp *dp)
+{
+	unsigned int pause = 0;
+
+	rp->again = 0;
+	rp->turn++;
+	if (rp->turn >= dp->nhosts) {
+		rp->turn = 0;
+		pause = cfs_rpiece_pause(rp);
+		if (rp->round < U8_MAX)
+			rp->round++;
+		if (rp->gone)
+			return cfs_rpiece_finish(rp, -EIO);
+	}
+	cfs_wait_change(&rp->wait, pause);
+}
+
+/* The extent is not there: by a migration, for example, which changes the list without a new generation. Fetch it again. */
+static void cfs_rpiece_gone(struct cfs_rpiece *rp)
+{
+	struct cfs_data *d = rp->read->data;
+
+	mutex_lock(&d->lock);
+	if (d->map_serial == rp->map_serial)
+		cfs_map_forget(d);
+	mutex_unlock(&d->lock);
+	rp->gone = true;
+	rp->cut = false;
+	rp->turn = 0;
+	cfs_wait_change(&rp->wait, 0);
+}
+
+static void cfs_rpiece_refused(struct cfs_rpiece *rp, struct cfs_dp *dp, u8 result)
+{
+	struct cfs_req req = {};
+
+	if (result == CFS_RC_AGAIN || result == CFS_RC_LIMITED_IO) {
+		if (++rp->again < CFS_AGAIN_MAX)
+			return cfs_wait_change(&rp->wait, CFS_RETRY_MS);
+	} else if (result == CFS_RC_NOT_EXIST && !rp->gone) {
+		return cfs_rpiece_gone(rp);
+	} else if (result == CFS_RC_TRY_OTHER_ADDR) {
+		req.event.kind = CFS_EV_DP_REFUSED;
+		req.event.partition_id = dp->id;
+		req.event.node = cfs_node_id(dp->hosts[(cfs_rpiece_first(rp, dp) + rp->turn) % dp->nhosts]);
+		req.event.error = result;
+		cfs_event(rp->pkt.csb, &req);
+	}
+	cfs_rpiece_next(rp, dp);
+}
+
+/* A packet came back. What arrived before a failure is kept. */
+static void cfs_rpiece_done(struct cfs_pkt *pkt)
+{
+	struct cfs_rpiece *rp = container_of(pkt, struct cfs_rpiece, pkt);
+	struct cfs_dp *dp;
+
+	trace_cfs_packet(rp->read->data->ci->netfs.inode.i_ino, pkt);
+	if (!pkt->err && pkt->result == CFS_RC_OK)
+		return cfs_rpiece_finish(rp, 0);
+	iov_iter_advance(&rp->iter, pkt->got);
+	rp->pos += pkt->got;
+	rp->len -= pkt->got;
+	rp->extent_offset += pkt->got;
+	dp = cfs_dp_get(pkt->csb, rp->partition_id);
+	if (!dp)
+		return cfs_wait_change(&rp->wait, CFS_RETRY_MS);
+	if (pkt->err)
+		cfs_rpiece_next(rp, dp);
+	else
+		cfs_rpiece_refused(rp, dp, pkt->result);
+	cfs_dp_put(dp);
+}
+
+static int cfs_rpiece_send(struct cfs_rpiece *rp, struct cfs_dp *dp, struct cfs_conn *conn)
+{
+	struct cfs_pkt *pkt = &rp->pkt;
+
+	rp->leader = !rp->turn && dp->leader != 0xFF && !(pkt->csb->mount_flags & CFS_MR_FOLLOWER_READ);
+	pkt->hdr = (struct cfs_pkt_hdr){
+		.extent_type = CFS_ET_NORMAL | CFS_ET_PROTO_VERSION,
+		.proto_version = CFS_PROTO_VERSION,
+		.opcode = rp->leader ? CFS_DOP_STREAM_READ : CFS_DOP_STREAM_FOLLOWER_READ,
+		.size = rp->len,
+		.partition_id = rp->partition_id,
+		.extent_id = rp->extent_id,
+		.extent_offset = rp->extent_offset,
+		.kernel_offset = rp->pos,
+	};
+	pkt->iter = rp->iter;
+	pkt->len = rp->len;
+	pkt->is_read = true;
+	pkt->done = cfs_rpiece_done;
+	cfs_count(pkt->csb, read_packets, 1);
+	return cfs_conn_submit(conn, pkt);
+}
+
+/* Sends the piece to a replica, or waits for what is missing to do so. */
+static void cfs_rpiece_try(struct cfs_rpiece *rp)
+{
+	struct cfs_sb *csb = cfs_data_sb(rp->read->data);
+	struct cfs_conn *conn;
+	struct cfs_dp *dp;
+
+	rp->pkt.csb = csb;
+	if (cfs_io_expired(csb, rp->read->since))
+		return cfs_rpiece_finish(rp, -EIO);
+	dp = cfs_dp_get(csb, rp->partition_id);
+	if (!dp) {
+		cfs_dp_need(csb, rp->partition_id);
+		return cfs_wait_change(&rp->wait, 2 * CFS_RETRY_MS);
+	}
+	if (dp->flags & CFS_DP_DISCARD) {
+		cfs_dp_put(dp);
+		return cfs_rpiece_finish(rp, -EIO);
+	}
+	conn = cfs_rpiece_host(rp, dp);
+	if (!conn)
+		cfs_wait_change(&rp->wait, 2 * CFS_RETRY_MS);
+	else if (cfs_rpiece_send(rp, dp, conn))
+		cfs_wait_change(&rp->wait, 1);
+	if (conn)
+		cfs_conn_put(conn);	/* if the piece was sent it may be gone by now */
+	cfs_dp_put(dp);
+}
+
+/* ---- entrance ---- */
+
+/**
+ * cfs_issue_read - netfs: read one sub-request
+ * @sr: Sub-request; ended by cfs_read_done() exactly once.
+ *
+ * Context: The reader's; may sleep for memory.
+ */
+void cfs_issue_read(struct netfs_io_subrequest *sr)
+{
+	struct inode *inode = sr->rreq->inode;
+	struct cfs_data *d = CFS_I(inode)->data;
+	u64 pos = sr->start + sr->transferred, size = i_size_read(inode);
+	struct cfs_read *rd = mempool_alloc(&cfs_read_pool, GFP_NOFS);
+
+	*rd = (struct cfs_read){
+		.sr = sr,
+		.data = d,
+		.since = get_jiffies_64(),
+		.len = pos < size ? min_t(u64, size - pos, sr->len - sr->transferred) : 0,
+	};
+	atomic_set(&rd->pieces, 1);
+	cfs_data_hold(d, false);
+	if (rd->len)
+		cfs_rpiece_cut(cfs_rpiece_new(rd, pos, rd->len, &sr->io_iter));
+	cfs_read_unref(rd);
+}
+
+int cfs_read_init(void)
+{
+	cfs_read_cache = KMEM_CACHE(cfs_read, 0);
+	cfs_rpiece_cache = KMEM_CACHE(cfs_rpiece, 0);
+	if (!cfs_read_cache || !cfs_rpiece_cache)
+		goto err_caches;
+	if (mempool_init_slab_pool(&cfs_read_pool, CFS_READ_POOL, cfs_read_cache))
+		goto err_caches;
+	if (mempool_init_slab_pool(&cfs_rpiece_pool, CFS_READ_POOL, cfs_rpiece_cache))
+		goto err_pool;
+	return 0;
+
+err_pool:
+	mempool_exit(&cfs_read_pool);
+err_caches:
+	kmem_cache_destroy(cfs_rpiece_cache);
+	kmem_cache_destroy(cfs_read_cache);
+	return -ENOMEM;
+}
+
+void cfs_read_exit(void)
+{
+	mempool_exit(&cfs_rpiece_pool);
+	mempool_exit(&cfs_read_pool);
+	kmem_cache_destroy(cfs_rpiece_cache);
+	kmem_cache_destroy(cfs_read_cache);
+}

@@ -1,0 +1,568 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * cubefs: writes: from a netfs sub-request to pieces, and the runner that moves everything of an inode. See data.h.
+ *
+ * Purpose   Admits writes in order of their ranges, cuts them by the extent map, hands pieces to stream.c and overwrite.c,
+ *           collects what came back, starts commits, ends writes.
+ * Lifetime  struct cfs_write: issue to end (or end of its quarantine). struct cfs_piece: until finished.
+ * Locks     d->lock for everything, d->note_lock for notes. netfs is told with no lock held.
+ * Contexts  Issue: write-back or a direct writer; it only leaves a note. All else: the runner, work on cfs_io_wq with
+ *           memalloc_nofs, never waiting for the network or the daemon.
+ * Failure   A piece that failed is cut again, without end on a hard mount. Final errors: no space, quota, the file is gone,
+ *           read-only, conflicts CFS_CONFLICTS_MAX times in a row, a mount that is forced or soft.
+ */
+#include <linux/fs.h>
+#include <linux/interval_tree_generic.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include "data.h"
+#include "trace.h"
+
+#define CFS_WRITE_POOL	64	/* objects kept so that write-back goes on without memory */
+
+static struct kmem_cache *cfs_write_cache, *cfs_piece_cache;
+static mempool_t cfs_write_pool, cfs_piece_pool;
+
+#define CFS_WRITE_START(w)	((w)->start)
+#define CFS_WRITE_LAST(w)	((w)->last)
+INTERVAL_TREE_DEFINE(struct cfs_write, node, u64, subtree_last, CFS_WRITE_START, CFS_WRITE_LAST,
+		     static __maybe_unused, cfs_range)
+
+/* ---- pieces ---- */
+
+static struct cfs_piece *cfs_piece_new(struct cfs_write *w, u64 pos, u32 len, const struct iov_iter *iter)
+{
+	struct cfs_piece *piece = mempool_alloc(&cfs_piece_pool, GFP_NOFS);
+
+	memset(piece, 0, sizeof(*piece));
+	piece->write = w;
+	piece->pos = pos;
+	piece->len = len;
+	piece->iter = *iter;
+	iov_iter_truncate(&piece->iter, len);
+	piece->host = U8_MAX;
+	piece->pkt.done = cfs_piece_done;
+	piece->pkt.csb = cfs_data_sb(w->data);
+	INIT_LIST_HEAD(&piece->link);
+	INIT_LIST_HEAD(&piece->note);
+	INIT_LIST_HEAD(&piece->pkt.link);
+	w->pieces++;
+	return piece;
+}
+
+static u32 cfs_piece_pages(struct cfs_piece *piece)
+{
+	return DIV_ROUND_UP(piece->len, PAGE_SIZE);
+}
+
+static void cfs_piece_free_copy(struct cfs_piece *piece)
+{
+	u32 i;
+
+	if (!piece->copy)
+		return;
+	for (i = 0; i < cfs_piece_pages(piece); i++)
+		if (piece->copy[i])
+			put_page(piece->copy[i]);	/* not free: a packet of a dead connection may hold one */
+	kvfree(piece->copy);
+	piece->copy = NULL;
+}
+
+/**
+ * cfs_piece_split - the part of a piece behind some bytes becomes a piece of its own
+ * @piece: Piece; a copy of its bytes is dropped, and made again if it is needed.
+ * @len:   Bytes that it keeps.
+ *
+ * Return:  the other part, on no list.
+ */
+struct cfs_piece *cfs_piece_split(struct cfs_piece *piece, u32 len)
+{
+	struct iov_iter iter = piece->iter;
+	struct cfs_piece *rest;
+
+	lockdep_assert_held(&piece->write->data->lock);
+	cfs_piece_free_copy(piece);
+	iov_iter_advance(&iter, len);
+	rest = cfs_piece_new(piece->write, piece->pos + len, piece->len - len, &iter);
+	rest->moved = piece->moved;
+	rest->gone = piece->gone;
+	piece->len = len;
+	iov_iter_truncate(&piece->iter, len);
+	return rest;
+}
+
+/**
+ * cfs_piece_source - what to send
+ * @piece: Piece.
+ *
+ * Return:  iterator over its copy if there is one, else over the original.
+ */
+struct iov_iter cfs_piece_source(struct cfs_piece *piece)
+{
+	u32 i, left = piece->len, n = cfs_piece_pages(piece);
+	struct bio_vec *bv = piece->copy ? (struct bio_vec *)(piece->copy + n) : NULL;
+	struct iov_iter iter = piece->iter;
+
+	if (!bv)
+		return iter;
+	for (i = 0; i < n; i++) {
+		bvec_set_page(&bv[i], piece->copy[i], min_t(u32, left, PAGE_SIZE), 0);
+		left -= bv[i].bv_len;
+	}
+	iov_iter_bvec(&iter, ITER_SOURCE, bv, n, piece->len);
+	return iter;
+}
+
+/**
+ * cfs_piece_copy - copy a piece of an application's memory before it is sent again
+ * @piece: Piece of a direct write whose packet was refused, perhaps because its memory changed between CRC and sending, or
+ *         cannot be sent by reference.
+ *
+ * Without memory nothing happens: the next attempt may do without, or come here again.
+ */
+void cfs_piece_copy(struct cfs_piece *piece)
+{
+	u32 i, n = cfs_piece_pages(piece);
+	struct iov_iter from = piece->iter;
+
+	lockdep_assert_held(&piece->write->data->lock);
+	if (piece->copy || !piece->write->direct)
+		return;
+	piece->copy = kvzalloc(n * (sizeof(struct page *) + sizeof(struct bio_vec)), GFP_NOFS | __GFP_NOWARN);
+	for (i = 0; piece->copy && i < n; i++) {
+		size_t len = min_t(size_t, PAGE_SIZE, iov_iter_count(&from));
+
+		piece->copy[i] = alloc_page(GFP_NOFS | __GFP_NOWARN);
+		if (!piece->copy[i] || copy_page_from_iter(piece->copy[i], 0, len, &from) != len)
+			cfs_piece_free_copy(piece);
+	}
+	if (piece->copy)
+		trace_cfs_piece(piece, "copied");
+}
+
+/* Back to be cut again, at its place in the order of positions. */
+void cfs_piece_requeue(struct cfs_piece *piece)
+{
+	struct cfs_data *d = piece->write->data;
+	struct cfs_piece *at;
+
+	lockdep_assert_held(&d->lock);
+	piece->stream = NULL;
+	piece->tries = 0;
+	piece->host = U8_MAX;
+	list_for_each_entry_reverse(at, &d->todo, link)
+		if (at->pos <= piece->pos)
+			break;
+	list_move(&piece->link, &at->link);
+}
+
+static void cfs_write_ended(struct cfs_write *w)
+{
+	struct cfs_data *d = w->data;
+
+	list_add_tail(&w->link, &d->ended);
+	if (cfs_passed(w->ghost_until) || test_bit(CFS_SB_DYING, &cfs_data_sb(d)->flags))
+		w->ghost_until = 0;
+	if (w->ghost_until)
+		return;		/* the range stays taken */
+	cfs_range_remove(w, &d->ranges);
+}
+
+/**
+ * cfs_piece_finish - a piece is durable, or failed for good
+ * @piece: Piece on no list but its owner's; freed here.
+ * @error: 0 or final errno.
+ */
+void cfs_piece_finish(struct cfs_piece *piece, int error)
+{
+	struct cfs_write *w = piece->write;
+
+	lockdep_assert_held(&w->data->lock);
+	trace_cfs_piece(piece, error ? "failed" : "finished");
+	if (error && !w->error)
+		w->error = error;
+	list_del(&piece->link);
+	cfs_piece_free_copy(piece);
+	mempool_free(piece, &cfs_piece_pool);
+	if (!--w->pieces)
+		cfs_write_ended(w);
+}
+
+/* A packet came back: leave a note. Any process context. */
+void cfs_piece_done(struct cfs_pkt *pkt)
+{
+	struct cfs_piece *piece = container_of(pkt, struct cfs_piece, pkt);
+	struct cfs_data *d = piece->write->data;
+
+	trace_cfs_packet(d->ci->netfs.inode.i_ino, pkt);
+	spin_lock(&d->note_lock);
+	list_add_tail(&piece->note, &d->notes);
+	spin_unlock(&d->note_lock);
+	cfs_waiter_run(&d->run);
+}
+
+/* ---- admission ---- */
+
+/**
+ * cfs_issue_write - netfs: write one sub-request
+ * @sr: Sub-request; ended by cfs_write_done() exactly once.
+ *
+ * Context: Write-back, reclaim or a direct writer; waits for nothing but memory of a pool.
+ */
+void cfs_issue_write(struct netfs_io_subrequest *sr)
+{
+	struct cfs_data *d = CFS_I(sr->rreq->inode)->data;
+	struct cfs_write *w = mempool_alloc(&cfs_write_pool, GFP_NOFS);
+
+	*w = (struct cfs_write){
+		.data = d,
+		.sr = sr,
+		.start = sr->start + sr->transferred,
+		.last = sr->start + sr->len - 1,
+		.since = get_jiffies_64(),
+		.direct = sr->rreq->origin == NETFS_DIO_WRITE || sr->rreq->origin == NETFS_UNBUFFERED_WRITE,
+	};
+	cfs_data_hold(d, true);
+	spin_lock(&d->note_lock);
+	list_add_tail(&w->link, &d->fresh);
+	spin_unlock(&d->note_lock);
+	cfs_waiter_run(&d->run);
+}
+
+static bool cfs_write_blocked(struct cfs_data *d, struct cfs_write *w)
+{
+	struct cfs_write *other = cfs_range_iter_first(&d->ranges, w->start, w->last);
+
+	for (; other; other = cfs_range_iter_next(other, w->start, w->last))
+		if (other->seq < w->seq)
+			return true;
+	return false;
+}
+
+static void cfs_write_start(struct cfs_write *w)
+{
+	struct cfs_piece *piece = cfs_piece_new(w, w->start, w->last - w->start + 1, &w->sr->io_iter);
+
+	cfs_piece_requeue(piece);
+	trace_cfs_piece(piece, "new");
+}
+
+static void cfs_take_fresh(struct cfs_data *d)
+{
+	struct cfs_write *w, *next;
+	LIST_HEAD(fresh);
+
+	spin_lock(&d->note_lock);
+	list_splice_init(&d->fresh, &fresh);
+	spin_unlock(&d->note_lock);
+	list_for_each_entry_safe(w, next, &fresh, link) {
+		w->seq = d->seq++;
+		cfs_range_insert(w, &d->ranges);
+		list_move_tail(&w->link, &d->waiting);
+	}
+}
+
+static void cfs_start_waiting(struct cfs_data *d)
+{
+	struct cfs_write *w, *next;
+
+	list_for_each_entry_safe(w, next, &d->waiting, link) {
+		if (cfs_write_blocked(d, w))
+			continue;
+		list_del_init(&w->link);
+		cfs_write_start(w);
+	}
+}
+
+/* ---- what came back ---- */
+
+static void cfs_take_notes(struct cfs_data *d)
+{
+	struct cfs_piece *piece, *next;
+	struct cfs_stream *st, *next_st;
+	LIST_HEAD(created);
+	LIST_HEAD(notes);
+
+	spin_lock(&d->note_lock);
+	list_splice_init(&d->notes, &notes);
+	list_splice_init(&d->created, &created);
+	spin_unlock(&d->note_lock);
+	list_for_each_entry_safe(st, next_st, &created, note) {
+		list_del_init(&st->note);
+		cfs_stream_created(st);
+	}
+	list_for_each_entry_safe(piece, next, &notes, note) {
+		list_del_init(&piece->note);
+		piece->in_flight = false;
+		if (piece->stream)
+			cfs_stream_returned(piece);
+		else
+			cfs_over_returned(piece);
+	}
+}
+
+/* ---- cutting ---- */
+
+static int cfs_write_gave_up(struct cfs_write *w)
+{
+	if (w->error)
+		return w->error;
+	if (w->conflicts > CFS_CONFLICTS_MAX)
+		return -EIO;
+	return cfs_io_expired(cfs_data_sb(w->data), w->since) ? -EIO : 0;
+}
+
+/*
+ * Bytes below the lowest one changed since all was clean are what the server has, if a key covers them: the rest of a folio
+ * that was appended to is not sent again. Bytes at or beyond a truncation under way are not sent at all.
+ */
+static bool cfs_piece_skip(struct cfs_data *d, struct cfs_piece *piece, const struct cfs_slice *slice)
+{
+	u64 low = READ_ONCE(d->dirty_low), len = min_t(u64, piece->len, slice->len);
+
+	if (piece->write->direct)
+		return false;
+	if (piece->pos >= d->limit)
+		len = piece->len;
+	else if (!slice->hole && piece->pos < low)
+		len = min(len, low - piece->pos);
+	else
+		return false;
+	if (len < piece->len)
+		list_add(&cfs_piece_split(piece, len)->link, &piece->link);
+	cfs_piece_finish(piece, 0);
+	return true;
+}
+
+/* Takes the first piece of d->todo on. Returns false when it has to stay there. */
+static bool cfs_piece_cut(struct cfs_data *d, struct cfs_piece *piece)
+{
+	struct cfs_slice slice;
+	int error = cfs_write_gave_up(piece->write);
+	u64 len;
+
+	if (error) {
+		cfs_piece_finish(piece, error);
+		return true;
+	}
+	cfs_map_lookup(&d->map, piece->pos, &slice);
+	if (cfs_piece_skip(d, piece, &slice))
+		return true;
+	if (!slice.hole && d->nover >= CFS_OVERWRITE_WINDOW)
+		return false;
+	len = min(slice.len, d->limit > piece->pos ? d->limit - piece->pos : slice.len);
+	len = min_t(u64, len, slice.hole ? cfs_stream_most(d, piece) : CFS_BLOCK_SIZE);
+	if (len < piece->len)
+		list_add(&cfs_piece_split(piece, len)->link, &piece->link);
+	if (slice.hole)
+		cfs_stream_add(d, piece);
+	else
+		cfs_over_add(d, piece, &slice);
+	return true;
+}
+
+/* Without a map nothing is cut, but what has to be given up still ends. */
+static void cfs_fail_todo(struct cfs_data *d, int error)
+{
+	struct cfs_piece *piece, *next;
+	int e;
+
+	list_for_each_entry_safe(piece, next, &d->todo, link) {
+		e = error ?: cfs_write_gave_up(piece->write);
+		if (e)
+			cfs_piece_finish(piece, e);
+	}
+}
+
+static void cfs_cut_todo(struct cfs_data *d)
+{
+	struct cfs_piece *piece;
+
+	if (!d->map_valid && (d->map_error || !list_empty(&d->todo))) {
+		cfs_fail_todo(d, d->map_error);
+		d->map_error = 0;
+	}
+	if (!d->map_valid && (!list_empty(&d->todo) || !list_empty(&d->map_readers)))
+		cfs_map_fetch(d);
+	while (d->map_valid && (piece = list_first_entry_or_null(&d->todo, struct cfs_piece, link)))
+		if (!cfs_piece_cut(d, piece))
+			break;
+}
+
+/* ---- end ---- */
+
+static void cfs_end_ghosts(struct cfs_data *d)
+{
+	bool dying = test_bit(CFS_SB_DYING, &cfs_data_sb(d)->flags);
+	struct cfs_write *w, *next;
+
+	list_for_each_entry_safe(w, next, &d->ghosts, link) {
+		if (!dying && !cfs_passed(w->ghost_until))
+			continue;
+		list_del(&w->link);
+		cfs_range_remove(w, &d->ranges);
+		mempool_free(w, &cfs_write_pool);
+		cfs_data_drop(d, false);
+	}
+}
+
+/* Tells netfs, with no lock held. */
+static void cfs_end_writes(struct cfs_data *d, struct list_head *ended)
+{
+	struct cfs_write *w, *next;
+
+	list_for_each_entry_safe(w, next, ended, link) {
+		struct netfs_io_subrequest *sr = w->sr;
+		int error = w->error;
+
+		if (error)
+			WRITE_ONCE(d->dirty_low, 0);	/* what is in the cache is not what the server has */
+		if (w->ghost_until) {
+			mutex_lock(&d->lock);
+			w->sr = NULL;
+			list_move_tail(&w->link, &d->ghosts);
+			cfs_data_hold(d, false);
+			mutex_unlock(&d->lock);
+		} else {
+			mempool_free(w, &cfs_write_pool);
+		}
+		cfs_write_done(sr, error ?: sr->len - sr->transferred);
+		cfs_data_drop(d, true);
+	}
+}
+
+/* Something that only time, or a change elsewhere, moves. Everything else leaves a note when it comes back. */
+static bool cfs_data_must_wait(struct cfs_data *d)
+{
+	return !list_empty(&d->todo) || !list_empty(&d->over) || !list_empty(&d->streams) || !list_empty(&d->ghosts) ||
+	       !list_empty(&d->waiting) || !list_empty(&d->map_readers);
+}
+
+static void cfs_data_move(struct cfs_data *d)
+{
+	cfs_take_fresh(d);
+	cfs_take_notes(d);
+	cfs_commit_finish(d);
+	cfs_end_ghosts(d);
+	cfs_start_waiting(d);
+	if (!d->frozen) {
+		cfs_cut_todo(d);
+		cfs_over_pump(d);
+		cfs_stream_pump(d);
+	}
+	cfs_commit_start(d);
+	cfs_stream_reap(d);
+}
+
+static bool cfs_data_still(struct cfs_data *d)
+{
+	struct cfs_stream *st;
+	struct cfs_piece *piece;
+
+	if (d->calls || d->commit_busy)
+		return false;
+	list_for_each_entry(piece, &d->over, link)
+		if (piece->in_flight)
+			return false;
+	list_for_each_entry(st, &d->streams, link)
+		if (st->nflight || (st->committed != st->acked && !st->dropped))
+			return false;
+	return true;
+}
+
+/* Work: move everything of one inode as far as it goes. */
+void cfs_data_run(struct work_struct *work)
+{
+	struct cfs_data *d = container_of(work, struct cfs_data, run.work.work);
+	unsigned int nofs = memalloc_nofs_save();
+	LIST_HEAD(readers);
+	LIST_HEAD(ended);
+
+	cfs_waiter_done(&d->run);
+	cfs_data_hold(d, false);
+	mutex_lock(&d->lock);
+	cfs_data_move(d);
+	list_splice_init(&d->ended, &ended);
+	if (!list_empty(&ended) && !list_empty(&d->waiting))
+		cfs_waiter_run(&d->run);
+	if (!d->map_loading && test_bit(CFS_SB_FORCED, &cfs_data_sb(d)->flags))
+		list_splice_init(&d->map_readers, &readers);
+	if (cfs_data_must_wait(d) && READ_ONCE(d->active) > 1)
+		cfs_wait_change(&d->run, CFS_RETRY_MS);
+	WRITE_ONCE(d->still, cfs_data_still(d));
+	wake_up_all(&d->idle);
+	mutex_unlock(&d->lock);
+	cfs_read_resume(&readers, 0);
+	cfs_end_writes(d, &ended);
+	cfs_data_drop(d, false);
+	memalloc_nofs_restore(nofs);
+}
+
+/* ---- truncation ---- */
+
+/**
+ * cfs_data_freeze - stop starting anything, wait until what was started has ended
+ * @d: Data state; the caller has the inode's lock, so there is one at a time.
+ *
+ * Commits still run: afterwards no byte is acknowledged and not committed. Writes stay queued until cfs_data_thaw().
+ *
+ * Context: Sleeps; as long as servers and daemon take, at most until the mount is forced.
+ */
+void cfs_data_freeze(struct cfs_data *d)
+{
+	mutex_lock(&d->lock);
+	d->frozen = true;
+	cfs_streams_seal(d);
+	WRITE_ONCE(d->still, false);
+	mutex_unlock(&d->lock);
+	cfs_waiter_run(&d->run);
+	wait_event(d->idle, READ_ONCE(d->still));
+}
+
+/**
+ * cfs_data_thaw - go on after cfs_data_freeze()
+ * @d: Data state.
+ *
+ * The map may have changed: overwrites that were not sent are cut again.
+ */
+void cfs_data_thaw(struct cfs_data *d)
+{
+	struct cfs_piece *piece, *next;
+
+	mutex_lock(&d->lock);
+	list_for_each_entry_safe(piece, next, &d->over, link) {
+		cfs_piece_requeue(piece);
+		d->nover--;
+	}
+	d->frozen = false;
+	mutex_unlock(&d->lock);
+	cfs_waiter_run(&d->run);
+}
+
+int cfs_write_init(void)
+{
+	cfs_write_cache = KMEM_CACHE(cfs_write, 0);
+	cfs_piece_cache = KMEM_CACHE(cfs_piece, 0);
+	if (!cfs_write_cache || !cfs_piece_cache)
+		goto err_caches;
+	if (mempool_init_slab_pool(&cfs_write_pool, CFS_WRITE_POOL, cfs_write_cache))
+		goto err_caches;
+	if (mempool_init_slab_pool(&cfs_piece_pool, CFS_WRITE_POOL, cfs_piece_cache))
+		goto err_pool;
+	return 0;
+
+err_pool:
+	mempool_exit(&cfs_write_pool);
+err_caches:
+	kmem_cache_destroy(cfs_piece_cache);
+	kmem_cache_destroy(cfs_write_cache);
+	return -ENOMEM;
+}
+
+void cfs_write_exit(void)
+{
+	mempool_exit(&cfs_piece_pool);
+	mempool_exit(&cfs_write_pool);
+	kmem_cache_destroy(cfs_piece_cache);
+	kmem_cache_destroy(cfs_write_cache);
+}
