@@ -41,7 +41,10 @@ struct cfs_call *cfs_call_alloc(struct cfs_sb *csb, u16 op, u64 ino, gfp_t gfp)
 {
 	struct cfs_call *call;
 
-	call = gfp & __GFP_FS ? kmem_cache_alloc(cfs_chan.cache, gfp) : mempool_alloc(cfs_chan.reserve, gfp);
+	if (gfp & __GFP_FS)
+		call = kmem_cache_alloc(cfs_chan.cache, gfp);
+	else
+		call = mempool_alloc(cfs_chan.reserve, gfp);
 	if (!call)
 		return NULL;
 	memset(call, 0, sizeof(*call));
@@ -224,7 +227,10 @@ int cfs_call_fixed(struct cfs_call *call, void *out, u32 len)
 /* An equal event that no daemon has seen says the same. */
 static bool cfs_event_is_queued(const struct cfs_call *call)
 {
-	struct list_head *queues[] = { &cfs_chan.ready[CFS_LANE_SYSTEM], &cfs_chan.starved[CFS_LANE_SYSTEM] };
+	struct list_head *queues[] = {
+		&cfs_chan.ready[CFS_LANE_SYSTEM],
+		&cfs_chan.starved[CFS_LANE_SYSTEM],
+	};
 	struct cfs_call *other;
 	int i;
 

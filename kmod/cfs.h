@@ -223,6 +223,11 @@ struct cfs_call {
 
 /* Without __GFP_FS in @gfp (write-back, reclaim): from a reserve, does not fail. */
 struct cfs_call *cfs_call_alloc(struct cfs_sb *csb, u16 op, u64 ino, gfp_t gfp);
+static inline struct cfs_call *cfs_inode_call(struct inode *inode, u16 op)
+{
+	return cfs_call_alloc(CFS_SB(inode->i_sb), op, inode->i_ino, GFP_KERNEL);
+}
+
 /* Byte strings of a call: the pointer and its length in the request. */
 static inline void cfs_call_name(struct cfs_call *call, const void *name, u32 len)
 {

@@ -68,8 +68,10 @@ void cfs_call_move(struct cfs_call *call, enum cfs_call_state to)
 {
 	static const u8 legal[CFS_CALL_STATES] = {
 		[CFS_CALL_FREE]	  = BIT(CFS_CALL_QUEUED),
-		[CFS_CALL_QUEUED] = BIT(CFS_CALL_SENT) | BIT(CFS_CALL_ORPHAN) | BIT(CFS_CALL_DONE),
-		[CFS_CALL_SENT]	  = BIT(CFS_CALL_QUEUED) | BIT(CFS_CALL_ORPHAN) | BIT(CFS_CALL_DONE),
+		[CFS_CALL_QUEUED] = BIT(CFS_CALL_SENT) | BIT(CFS_CALL_ORPHAN) |
+				    BIT(CFS_CALL_DONE),
+		[CFS_CALL_SENT]	  = BIT(CFS_CALL_QUEUED) | BIT(CFS_CALL_ORPHAN) |
+				    BIT(CFS_CALL_DONE),
 		[CFS_CALL_ORPHAN] = BIT(CFS_CALL_QUEUED) | BIT(CFS_CALL_DONE),
 	};
 	bool was = call->state == CFS_CALL_SENT || call->state == CFS_CALL_ORPHAN;
@@ -116,11 +118,11 @@ static bool cfs_chan_admit(struct cfs_call *call)
 
 static void cfs_chan_admit_starved(void)
 {
-	struct cfs_call *call;
+	struct cfs_call *call, *next;
 	int i;
 
 	for (i = 0; i < CFS_LANES; i++) {
-		while ((call = list_first_entry_or_null(&cfs_chan.starved[i], struct cfs_call, node))) {
+		list_for_each_entry_safe(call, next, &cfs_chan.starved[i], node) {
 			list_del_init(&call->node);
 			if (!cfs_chan_admit(call)) {
 				list_add(&call->node, &cfs_chan.starved[i]);

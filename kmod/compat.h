@@ -69,7 +69,8 @@ static inline void cfs_set_d_op(struct super_block *sb, const struct dentry_oper
 /* 6.19: create() is told no more whether the name may exist. */
 #ifdef CFS_CREATE_EXCL
 #define CFS_CREATE_FN(fn)							\
-	int fn(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry, umode_t mode, bool excl)
+	int fn(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry, umode_t mode,	\
+	       bool excl)
 #else
 #define CFS_CREATE_FN(fn)							\
 	int fn(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry, umode_t mode)
@@ -82,7 +83,8 @@ static inline void cfs_set_d_op(struct super_block *sb, const struct dentry_oper
 #define CFS_MKDIR_RESULT(err)	(err)
 #else
 #define CFS_MKDIR_FN(fn)							\
-	struct dentry *fn(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry, umode_t mode)
+	struct dentry *fn(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry,	\
+			  umode_t mode)
 #define CFS_MKDIR_RESULT(err)	ERR_PTR(err)
 #endif
 
@@ -100,7 +102,8 @@ typedef int (*cfs_revalidate_fn)(struct inode *dir, const struct qstr *name, str
 		return fn(dir, name, dentry, flags);				\
 	}
 #else
-static inline int cfs_revalidate_old(struct dentry *dentry, unsigned int flags, cfs_revalidate_fn fn)
+static inline int cfs_revalidate_old(struct dentry *dentry, unsigned int flags,
+				     cfs_revalidate_fn fn)
 {
 	struct name_snapshot name;
 	struct dentry *parent;

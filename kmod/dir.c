@@ -47,7 +47,8 @@ static void cfs_stamp(struct dentry *dentry, u32 epoch, u32 valid_ms)
 {
 	u64 until = get_jiffies_64() + msecs_to_jiffies(valid_ms);
 
-	WRITE_ONCE(dentry->d_time, (unsigned long)epoch << CFS_STAMP_BITS | (until & CFS_STAMP_MASK));
+	WRITE_ONCE(dentry->d_time,
+		   (unsigned long)epoch << CFS_STAMP_BITS | (until & CFS_STAMP_MASK));
 }
 
 static void cfs_stamp_expire(struct dentry *dentry)
@@ -108,9 +109,10 @@ static int cfs_check_new_name(const struct qstr *name)
 }
 
 /* ---- lookup ---- */
-static int cfs_lookup_call(struct inode *dir, const struct qstr *name, struct cfs_attr *attr, u64 *seq)
+static int cfs_lookup_call(struct inode *dir, const struct qstr *name, struct cfs_attr *attr,
+			   u64 *seq)
 {
-	struct cfs_call *call = cfs_call_alloc(CFS_SB(dir->i_sb), CFS_OP_LOOKUP, dir->i_ino, GFP_KERNEL);
+	struct cfs_call *call = cfs_inode_call(dir, CFS_OP_LOOKUP);
 	int ret;
 
 	if (!call)
@@ -246,7 +248,7 @@ static int cfs_create_call(struct mnt_idmap *idmap, struct inode *dir, const str
 			   const struct cfs_create *c, struct cfs_attr *attr, u64 *seq)
 {
 	struct cfs_sb *csb = CFS_SB(dir->i_sb);
-	struct cfs_call *call = cfs_call_alloc(csb, CFS_OP_CREATE, dir->i_ino, GFP_KERNEL);
+	struct cfs_call *call = cfs_inode_call(dir, CFS_OP_CREATE);
 	int ret;
 
 	if (!call)
@@ -319,8 +321,8 @@ static int cfs_symlink(struct mnt_idmap *idmap, struct inode *dir, struct dentry
 }
 
 /* Servers keep no device numbers. */
-static int cfs_mknod(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry, umode_t mode,
-		     dev_t dev)
+static int cfs_mknod(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry,
+		     umode_t mode, dev_t dev)
 {
 	struct cfs_create c = { .mode = mode };
 
@@ -371,7 +373,8 @@ static int cfs_atomic_open(struct inode *dir, struct dentry *dentry, struct file
  * A link to @inode is gone; @attr is what the server said of it. When it was the last one the
  * prepared EVICT becomes owed, else it is dropped.
  */
-static void cfs_link_removed(struct inode *inode, const struct cfs_attr *attr, struct cfs_call *evict)
+static void cfs_link_removed(struct inode *inode, const struct cfs_attr *attr,
+			     struct cfs_call *evict)
 {
 	bool told = attr->ino == inode->i_ino;
 
@@ -393,18 +396,19 @@ static void cfs_link_removed(struct inode *inode, const struct cfs_attr *attr, s
 /* Made before the link is removed, since it may be sent in reclaim. */
 static struct cfs_call *cfs_evict_prepare(struct inode *inode)
 {
-	struct cfs_call *evict = cfs_call_alloc(CFS_SB(inode->i_sb), CFS_OP_EVICT, inode->i_ino, GFP_KERNEL);
+	struct cfs_call *evict = cfs_inode_call(inode, CFS_OP_EVICT);
 
 	if (evict)
 		evict->done = cfs_call_put;
 	return evict;
 }
 
-static int cfs_unlink_call(struct inode *dir, struct dentry *dentry, u32 flags, struct cfs_attr *attr)
+static int cfs_unlink_call(struct inode *dir, struct dentry *dentry, u32 flags,
+			   struct cfs_attr *attr)
 {
 	struct cfs_sb *csb = CFS_SB(dir->i_sb);
 	struct inode *inode = d_inode(dentry);
-	struct cfs_call *call = cfs_call_alloc(csb, CFS_OP_UNLINK, dir->i_ino, GFP_KERNEL);
+	struct cfs_call *call = cfs_inode_call(dir, CFS_OP_UNLINK);
 	int ret;
 
 	if (!call)
@@ -475,8 +479,7 @@ static void cfs_rename_change(const struct cfs_rename *r)
 
 static int cfs_rename_call(const struct cfs_rename *r, struct cfs_attr *attr)
 {
-	struct cfs_call *call = cfs_call_alloc(CFS_SB(r->old_dir->i_sb), CFS_OP_RENAME, r->old_dir->i_ino,
-					       GFP_KERNEL);
+	struct cfs_call *call = cfs_inode_call(r->old_dir, CFS_OP_RENAME);
 	int ret;
 
 	if (!call)
@@ -548,7 +551,7 @@ static int cfs_link_call(struct inode *inode, struct inode *dir, const struct qs
 			 struct cfs_attr *attr)
 {
 	struct cfs_sb *csb = CFS_SB(dir->i_sb);
-	struct cfs_call *call = cfs_call_alloc(csb, CFS_OP_LINK, inode->i_ino, GFP_KERNEL);
+	struct cfs_call *call = cfs_inode_call(inode, CFS_OP_LINK);
 	u64 seq;
 	int ret;
 
@@ -596,7 +599,7 @@ static int cfs_link(struct dentry *old_dentry, struct inode *dir, struct dentry 
 /* ---- symbolic links ---- */
 static char *cfs_readlink_call(struct inode *inode)
 {
-	struct cfs_call *call = cfs_call_alloc(CFS_SB(inode->i_sb), CFS_OP_READLINK, inode->i_ino, GFP_KERNEL);
+	struct cfs_call *call = cfs_inode_call(inode, CFS_OP_READLINK);
 	char *target;
 	int ret;
 

@@ -54,7 +54,7 @@ u64 cfs_change(struct cfs_sb *csb, u64 ino)
 	spin_lock(&csb->change_lock);
 	seq = c->seq + 1;
 	WRITE_ONCE(c->changed[cfs_change_hash(ino)], seq);
-	/* A reader that sees this sequence also sees what changed. */
+	/* A reader that sees this sequence also sees what changed (pairs with user space). */
 	smp_store_release(&c->seq, seq);
 	spin_unlock(&csb->change_lock);
 	return seq;
@@ -79,8 +79,8 @@ bool cfs_changed_since(struct cfs_sb *csb, u64 ino, u64 seq)
 void cfs_epoch_bump(struct cfs_sb *csb)
 {
 	spin_lock(&csb->change_lock);
-	smp_store_release(&csb->counters->seq, csb->counters->seq + 1);
-	WRITE_ONCE(csb->seq_floor, csb->counters->seq);
+	WRITE_ONCE(csb->seq_floor, csb->counters->seq + 1);
+	WRITE_ONCE(csb->counters->seq, csb->seq_floor);
 	spin_unlock(&csb->change_lock);
 	atomic_inc(&csb->epoch);
 }
@@ -171,7 +171,8 @@ void cfs_inode_apply(struct inode *inode, const struct cfs_attr *attr, u64 seq)
 	struct cfs_sb *csb = CFS_SB(inode->i_sb);
 	bool other_data = false;
 
-	if (attr->ino != inode->i_ino || !cfs_attr_is_valid(attr) || inode_wrong_type(inode, attr->mode))
+	if (attr->ino != inode->i_ino || !cfs_attr_is_valid(attr) ||
+	    inode_wrong_type(inode, attr->mode))
 		return;
 	spin_lock(&inode->i_lock);
 	if (cfs_changed_since(csb, inode->i_ino, seq))
@@ -206,14 +207,13 @@ void cfs_attrs_expire(struct inode *inode)
  */
 int cfs_inode_refresh(struct inode *inode, bool force)
 {
-	struct cfs_sb *csb = CFS_SB(inode->i_sb);
 	struct cfs_call *call;
 	struct cfs_attr attr;
 	int ret;
 
 	if (!inode->i_nlink || (!force && cfs_attrs_are_fresh(CFS_I(inode))))
 		return 0;
-	call = cfs_call_alloc(csb, CFS_OP_GETATTR, inode->i_ino, GFP_KERNEL);
+	call = cfs_inode_call(inode, CFS_OP_GETATTR);
 	if (!call)
 		return -ENOMEM;
 	ret = cfs_call_sync(call);
@@ -387,10 +387,10 @@ void cfs_inode_invalidate(struct cfs_sb *csb, u64 ino, u32 flags)
 	if (inode) {
 		if (flags & CFS_INV_ENTRIES)
 			atomic_inc(&CFS_I(inode)->names_epoch);
-		if (flags & (CFS_INV_ATTR | CFS_INV_DATA))
-			cfs_change(csb, ino);
-		if (flags & (CFS_INV_ATTR | CFS_INV_DATA))
+		if (flags & (CFS_INV_ATTR | CFS_INV_DATA)) {
+			cfs_change(csb, ino);	/* answers under way are not current */
 			cfs_attrs_expire(inode);
+		}
 		if (flags & CFS_INV_DATA && S_ISREG(inode->i_mode))
 			cfs_data_invalidate_later(inode);
 		iput(inode);
@@ -410,8 +410,8 @@ void cfs_inode_invalidate(struct cfs_sb *csb, u64 ino, u32 flags)
  * st_blocks is the size in blocks of 512, rounded down, as the FUSE client says; there is no
  * allocation to report. Source: CubeFS client/fs/inode.go (fillAttr).
  */
-int cfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat, u32 request_mask,
-		unsigned int flags)
+int cfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat,
+		u32 request_mask, unsigned int flags)
 {
 	struct inode *inode = d_inode(path->dentry);
 	int ret = 0;
@@ -452,7 +452,8 @@ static bool cfs_setattr_fill(struct mnt_idmap *idmap, struct inode *inode, const
 								      ia->ia_vfsgid));
 	}
 	/* A truncation moves mtime by itself. */
-	if (ia->ia_valid & ATTR_MTIME && (!(ia->ia_valid & ATTR_SIZE) || ia->ia_valid & ATTR_MTIME_SET)) {
+	if (ia->ia_valid & ATTR_MTIME &&
+	    (!(ia->ia_valid & ATTR_SIZE) || ia->ia_valid & ATTR_MTIME_SET)) {
 		valid |= CFS_SA_MTIME;
 		r->setattr.mtime = ia->ia_mtime.tv_sec;
 	}
@@ -468,7 +469,7 @@ static int cfs_setattr_send(struct mnt_idmap *idmap, struct inode *inode, struct
 			    struct cfs_attr *attr, u64 *seq)
 {
 	struct cfs_sb *csb = CFS_SB(inode->i_sb);
-	struct cfs_call *call = cfs_call_alloc(csb, CFS_OP_SETATTR, inode->i_ino, GFP_KERNEL);
+	struct cfs_call *call = cfs_inode_call(inode, CFS_OP_SETATTR);
 	int ret;
 
 	if (!call)
@@ -581,7 +582,8 @@ static void cfs_inode_init_once(void *p)
 int cfs_inode_init_cache(void)
 {
 	cfs_inode_cache = kmem_cache_create("cubefs_inode", sizeof(struct cfs_inode), 0,
-					    SLAB_RECLAIM_ACCOUNT | SLAB_ACCOUNT, cfs_inode_init_once);
+					    SLAB_RECLAIM_ACCOUNT | SLAB_ACCOUNT,
+					    cfs_inode_init_once);
 	return cfs_inode_cache ? 0 : -ENOMEM;
 }
 

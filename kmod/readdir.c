@@ -21,7 +21,8 @@
 
 /* asked for at once, as the FUSE client does. Source: client/fs/dir.go */
 #define CFS_PAGE_ENTRIES	1024
-#define CFS_PAGE_BYTES_MAX	(CFS_PAGE_ENTRIES * (sizeof(struct cfs_dirent) + CFS_NAME_LEN_MAX + 8))
+#define CFS_ENTRY_BYTES_MAX	(sizeof(struct cfs_dirent) + CFS_NAME_LEN_MAX + 8)
+#define CFS_PAGE_BYTES_MAX	(CFS_PAGE_ENTRIES * CFS_ENTRY_BYTES_MAX)
 #define CFS_MARKERS_MAX		1024
 #define CFS_FIRST_POS		2	/* of the first entry */
 
@@ -109,9 +110,10 @@ static void cfs_page_drop(struct cfs_dir_data *dd)
  * The page that begins at @first, after the name @name. It replaces the one at hand, which @name
  * may be part of.
  */
-static int cfs_page_fetch(struct inode *dir, struct cfs_dir_data *dd, u64 first, const char *name, u32 len)
+static int cfs_page_fetch(struct inode *dir, struct cfs_dir_data *dd, u64 first, const char *name,
+			  u32 len)
 {
-	struct cfs_call *call = cfs_call_alloc(CFS_SB(dir->i_sb), CFS_OP_READDIR, dir->i_ino, GFP_KERNEL);
+	struct cfs_call *call = cfs_inode_call(dir, CFS_OP_READDIR);
 	int ret;
 
 	if (!call)

@@ -11,8 +11,8 @@
 #include "cfs.h"
 
 /* The two structures count the same things in the same order, so that a sum is a loop. */
-static_assert(offsetof(struct cfs_stats, uncommitted_bytes) - offsetof(struct cfs_stats, requests) ==
-	      sizeof(struct cfs_counts));
+static_assert(offsetof(struct cfs_stats, uncommitted_bytes) ==
+	      offsetof(struct cfs_stats, requests) + sizeof(struct cfs_counts));
 
 /**
  * cfs_stats_sum - statistics of a mount since it was mounted

@@ -13,7 +13,7 @@
 /* A call about @name of @inode (NULL: all names), or NULL without memory. */
 static struct cfs_call *cfs_xattr_call(struct inode *inode, u16 op, const char *name)
 {
-	struct cfs_call *call = cfs_call_alloc(CFS_SB(inode->i_sb), op, inode->i_ino, GFP_KERNEL);
+	struct cfs_call *call = cfs_inode_call(inode, op);
 
 	if (!call)
 		return NULL;
@@ -26,9 +26,10 @@ static struct cfs_call *cfs_xattr_call(struct inode *inode, u16 op, const char *
 static int cfs_xattr_get(const struct xattr_handler *handler, struct dentry *dentry,
 			 struct inode *inode, const char *name, void *buffer, size_t size)
 {
-	struct cfs_call *call = cfs_xattr_call(inode, CFS_OP_GETXATTR, xattr_full_name(handler, name));
+	struct cfs_call *call;
 	int ret;
 
+	call = cfs_xattr_call(inode, CFS_OP_GETXATTR, xattr_full_name(handler, name));
 	if (!call)
 		return -ENOMEM;
 	ret = cfs_call_sync(call);
@@ -45,8 +46,8 @@ static int cfs_xattr_get(const struct xattr_handler *handler, struct dentry *den
 }
 
 static int cfs_xattr_set(const struct xattr_handler *handler, struct mnt_idmap *idmap,
-			 struct dentry *dentry, struct inode *inode, const char *name, const void *value,
-			 size_t size, int flags)
+			 struct dentry *dentry, struct inode *inode, const char *name,
+			 const void *value, size_t size, int flags)
 {
 	u16 op = value ? CFS_OP_SETXATTR : CFS_OP_REMOVEXATTR;
 	struct cfs_call *call = cfs_xattr_call(inode, op, xattr_full_name(handler, name));
