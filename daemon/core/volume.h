@@ -34,7 +34,7 @@ struct Attr {
   std::uint32_t uid = 0, gid = 0;
   std::int64_t mtime = 0, ctime = 0, atime = 0;
   std::uint32_t storage_class = 0;
-  std::string target;  ///< of a symlink
+  std::string target{};  ///< of a symlink
 };
 
 struct SetAttr {

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+/// TCP helpers on a Loop; contracts in net.h.
+#include "daemon/base/net.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include <algorithm>
+#include <memory>
+
+namespace cfs {
+namespace {
+
+constexpr int kKeepIdleS = 10;
+constexpr int kKeepIntervalS = 3;
+constexpr int kKeepCount = 3;
+
+Result<Endpoint> look_up(const std::string& text, int flags) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string::npos || colon == 0) {
+    return make_error(EINVAL, "address \"" + text + "\" is not host:port");
+  }
+  std::string host = text.substr(0, colon);
+  const std::string port = text.substr(colon + 1);
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+  }
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = flags | AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  const int err = ::getaddrinfo(host.c_str(), port.c_str(), &hints, &found);
+  if (err != 0) return make_error(EINVAL, "address \"" + text + "\": " + ::gai_strerror(err));
+  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(found, &::freeaddrinfo);
+  Endpoint out;
+  out.len = found->ai_addrlen;
+  std::memcpy(&out.addr, found->ai_addr, found->ai_addrlen);
+  return out;
+}
+
+void set_option(int fd, int level, int name, int value) {
+  ::setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+/// Error of an operation that yielded `res` < 0.
+Error net_error(int res) {
+  return make_error(res == -ETIME ? ETIMEDOUT : -res, {});
+}
+
+}  // namespace
+
+Result<Endpoint> parse_endpoint(const std::string& text) {
+  return look_up(text, AI_NUMERICHOST);
+}
+
+Result<Endpoint> resolve_endpoint(const std::string& text) {
+  return look_up(text, AI_ADDRCONFIG);
+}
+
+Result<Fd> tcp_socket(int family, Millis user_timeout) {
+  Fd fd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd) return errno_error("socket");
+  set_option(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1);
+  set_option(fd.get(), SOL_SOCKET, SO_KEEPALIVE, 1);
+  set_option(fd.get(), IPPROTO_TCP, TCP_KEEPIDLE, kKeepIdleS);
+  set_option(fd.get(), IPPROTO_TCP, TCP_KEEPINTVL, kKeepIntervalS);
+  set_option(fd.get(), IPPROTO_TCP, TCP_KEEPCNT, kKeepCount);
+  set_option(fd.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(user_timeout.count()));
+  return fd;
+}
+
+Task<Result<void>> connect_to(Loop& loop, int fd, Endpoint to, std::int64_t deadline_ms) {
+  const std::int64_t left = std::max<std::int64_t>(1, deadline_ms - Loop::now_ms());
+  const int res =
+      co_await loop.connect(fd, reinterpret_cast<const sockaddr*>(&to.addr), to.len, Millis(left));
+  if (res < 0) co_return net_error(res);
+  co_return Result<void>();
+}
+
+Task<Result<void>> send_all(Loop& loop, int fd, const char* data, std::size_t len,
+                            std::int64_t deadline_ms) {
+  while (len > 0) {
+    const std::int64_t left = deadline_ms - Loop::now_ms();
+    if (left <= 0) co_return make_error(ETIMEDOUT, {});
+    const int n = co_await loop.send(fd, data, len, Millis(left));
+    if (n == -EINTR || n == -EAGAIN) continue;
+    if (n < 0) co_return net_error(n);
+    data += n;
+    len -= static_cast<std::size_t>(n);
+  }
+  co_return Result<void>();
+}
+
+Task<Result<void>> recv_all(Loop& loop, int fd, char* data, std::size_t len,
+                            std::int64_t deadline_ms) {
+  while (len > 0) {
+    const std::int64_t left = deadline_ms - Loop::now_ms();
+    if (left <= 0) co_return make_error(ETIMEDOUT, {});
+    const int n = co_await loop.recv(fd, data, len, Millis(left));
+    if (n == -EINTR || n == -EAGAIN) continue;
+    if (n == 0) co_return make_error(ECONNRESET, "closed by the peer");
+    if (n < 0) co_return net_error(n);
+    data += n;
+    len -= static_cast<std::size_t>(n);
+  }
+  co_return Result<void>();
+}
+
+}  // namespace cfs

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Retries and leader search; contracts in meta_client.h.
+#include "daemon/core/meta_client.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <random>
+
+#include "daemon/base/when_all.h"
+
+namespace cfs {
+namespace {
+
+constexpr std::int64_t kAttemptMs = 5000;       // reply deadline of sdk/meta/conn.go
+constexpr std::int64_t kLeaderPhaseMs = 20000;  // LeaderRetryTimeOut 0
+constexpr std::int64_t kGenericErrorMs = 20000;
+constexpr std::int64_t kIllMs = 10000;
+constexpr std::int64_t kPauseMs = 100;
+constexpr std::int64_t kConflictRetries = 121;  // sdk/meta/meta.go
+constexpr std::int64_t kConflictPauseMs = 500;
+
+/// Growth of the pause between passes. Source: sdk/meta/conn.go.
+std::int64_t pause_growth(std::int64_t limit_ms) {
+  return std::clamp<std::int64_t>((limit_ms * 2 / 200 - kPauseMs) / 200, 1, 100);
+}
+
+bool must_retry(std::uint8_t result) {
+  return result == CFS_RC_ERR || result == CFS_RC_AGAIN;
+}
+
+std::int64_t first_req_id() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return (std::int64_t{now.tv_sec} << 32) + now.tv_nsec;
+}
+
+}  // namespace
+
+MetaClient::MetaClient(Loop& loop, std::shared_ptr<ViewKeeper> views, const MountConfig& config)
+    : loop_(loop),
+      views_(std::move(views)),
+      volume_(config.volume),
+      full_budget_ms_(std::int64_t{config.meta_timeout_s} * 1000),
+      budget_ms_(full_budget_ms_),
+      pool_(loop),
+      next_req_id_(first_req_id()),
+      next_create_(std::random_device{}()) {}
+
+void MetaClient::close() {
+  closed_ = true;
+  pool_.close();
+}
+
+// ---------------------------------------------------------------- routing
+
+Task<std::uint64_t> MetaClient::route(Ino ino) {
+  const MetaPartition* p = views_->meta()->of_inode(ino);
+  if (p != nullptr) co_return p->id;
+  (void)co_await views_->refresh_meta();
+  p = views_->meta()->of_inode(ino);
+  co_return p == nullptr ? 0 : p->id;
+}
+
+std::uint64_t MetaClient::next_for_create() {
+  const std::shared_ptr<const MetaView> view = views_->meta();
+  const std::vector<std::uint64_t>& ids = view->for_create();
+  if (ids.empty()) return 0;
+  const std::int64_t now = Loop::now_ms();
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const std::uint64_t id = ids[next_create_++ % ids.size()];
+    const auto bad = bad_until_.find(id);
+    if (bad == bad_until_.end() || bad->second <= now) return id;
+  }
+  return ids[next_create_++ % ids.size()];
+}
+
+void MetaClient::penalise(std::uint64_t partition, std::int64_t for_ms) {
+  bad_until_[partition] = Loop::now_ms() + for_ms;
+}
+
+/// Members in the order to try: the one that answered last or the leader the master named, then
+/// the view's order; those that failed a moment ago last.
+std::vector<std::string> MetaClient::members_of(std::uint64_t partition) const {
+  const std::shared_ptr<const MetaView> view = views_->meta();
+  const MetaPartition* p = view->by_id(partition);
+  if (p == nullptr) return {};
+  const auto learned = leaders_.find(partition);
+  const std::string first = learned != leaders_.end() ? learned->second : p->leader;
+  std::vector<std::string> out;
+  if (!first.empty()) out.push_back(first);
+  for (const std::string& m : p->members) {
+    if (m != first) out.push_back(m);
+  }
+  const std::int64_t now = Loop::now_ms();
+  std::stable_partition(out.begin(), out.end(), [&](const std::string& addr) {
+    const auto ill = ill_until_.find(addr);
+    return ill == ill_until_.end() || ill->second <= now;
+  });
+  return out;
+}
+
+// ---------------------------------------------------------------- one request
+
+Task<RawAnswer> MetaClient::call(std::uint64_t partition, std::uint8_t op, std::string body,
+                                 CallMode mode) {
+  const wire::SimpleVolView& vol = views_->volume();
+  const std::int64_t tries =
+      vol.tx_conflict_retry_num > 0 ? vol.tx_conflict_retry_num : kConflictRetries;
+  const std::int64_t wait =
+      vol.tx_conflict_retry_ms > 0 ? vol.tx_conflict_retry_ms : kConflictPauseMs;
+  RawAnswer answer = co_await call_once(partition, op, body, mode);
+  bool lost = answer.lost;
+  for (std::int64_t i = 0; i < tries && answer.result == CFS_RC_TX_CONFLICT; ++i) {
+    const bool go_on = co_await pause(wait);
+    if (!go_on) break;
+    ++retries_;
+    answer = co_await call_once(partition, op, body, mode);
+    lost = lost || answer.lost;
+  }
+  answer.lost = lost;
+  co_return answer;
+}
+
+Task<RawAnswer> MetaClient::call_once(std::uint64_t partition, std::uint8_t op, std::string body,
+                                      CallMode mode) {
+  const std::int64_t now = Loop::now_ms();
+  const std::int64_t budget = mode.budget_ms > 0 ? mode.budget_ms : budget_ms_;
+  Attempt a{partition,
+            wire::meta_request(op, partition, next_req_id_++, std::move(body)),
+            mode,
+            now,
+            now + budget,
+            false,
+            {}};
+  a.answer.error = make_error(EIO, "meta partition " + std::to_string(partition) + " is unknown");
+  ++requests_;
+  std::int64_t limit = budget;
+  if (mode.read) {
+    const std::int64_t leader_s = views_->last_stat().leader_retry_s;
+    limit = std::min(budget, leader_s > 0 ? leader_s * 1000 : kLeaderPhaseMs);
+  }
+  bool answered = co_await leader_phase(&a, limit);
+  if (!answered && mode.read && !closed_) answered = co_await quorum_phase(&a);
+  if (!answered && closed_) a.answer.error = make_error(ESHUTDOWN, "the volume is being closed");
+  if (a.answer.result != CFS_RC_OK) {
+    a.answer.error = a.answer.error.in(wire::op_name(op, wire::Peer::kMeta) +
+                                       " at meta partition " + std::to_string(partition));
+  }
+  co_return std::move(a.answer);
+}
+
+bool MetaClient::give_up(const Attempt& a, std::int64_t limit_ms) const {
+  const std::int64_t spent = Loop::now_ms() - a.begin_ms;
+  // members that all keep saying "error" mean it: a missing object, not a missing leader
+  const std::int64_t limit = a.only_generic_errors ? std::min(limit_ms, kGenericErrorMs) : limit_ms;
+  return closed_ || spent >= limit;
+}
+
+Task<bool> MetaClient::leader_phase(Attempt* a, std::int64_t limit_ms) {
+  const std::int64_t growth = pause_growth(limit_ms);
+  for (std::int64_t i = 0;; ++i) {
+    const bool answered = co_await one_pass(a);
+    if (answered) co_return true;
+    if (give_up(*a, limit_ms)) co_return false;
+    views_->nudge_meta();
+    const bool go_on = co_await pause(kPauseMs + i * growth);
+    if (!go_on) co_return false;
+    ++retries_;
+  }
+}
+
+Task<bool> MetaClient::one_pass(Attempt* a) {
+  const std::vector<std::string> members = members_of(a->partition);
+  bool generic = !members.empty();
+  for (const std::string& addr : members) {
+    const bool answered = co_await ask_member(a, addr, {});
+    if (answered) {
+      leaders_[a->partition] = addr;
+      co_return true;
+    }
+    generic = generic && a->answer.result == CFS_RC_ERR;
+    if (closed_ || Loop::now_ms() >= a->deadline_ms) break;
+  }
+  a->only_generic_errors = generic;
+  co_return false;
+}
+
+/// One attempt at one member. True: its reply is the answer.
+Task<bool> MetaClient::ask_member(Attempt* a, std::string addr, std::string arg) {
+  const std::int64_t deadline = Loop::now_ms() + kAttemptMs;
+  bool sent = false;
+  Result<wire::Packet> reply = make_error(EIO, {});
+  Result<MetaPool::Lease> conn = co_await pool_.acquire(addr, deadline, a->mode.reserve);
+  if (conn.ok()) {
+    wire::Packet request = a->request;
+    request.arg = std::move(arg);
+    reply = co_await (*conn)->exchange(std::move(request), deadline, &sent);
+    if (!reply.ok()) conn->discard();
+  } else {
+    reply = conn.error();
+  }
+  if (!reply.ok()) {
+    a->answer.lost = a->answer.lost || sent;
+    a->answer.result = CFS_RC_INIT;
+    a->answer.error = make_error(EIO, addr + ": " + reply.error().text());
+    ill_until_[addr] = Loop::now_ms() + kIllMs;
+    co_return false;
+  }
+  ill_until_.erase(addr);
+  a->answer.result = reply->h.result;
+  a->answer.error = make_error(0, {});
+  if (!reply->ok()) a->answer.error = wire::result_error(*reply, wire::Peer::kMeta);
+  if (must_retry(reply->h.result)) {
+    a->answer.lost = true;  // a proxy that lost its leader, or a proposal that may still be applied
+    co_return false;
+  }
+  a->answer.body = std::move(reply->data);
+  co_return true;
+}
+
+Task<bool> MetaClient::pause(std::int64_t ms) {
+  const int slept = co_await loop_.sleep(Millis(ms));
+  co_return slept == 0 && !closed_;
+}
+
+// ---------------------------------------------------------------- reads without a leader
+
+/// What the member has applied; 0 when it does not answer.
+Task<std::uint64_t> MetaClient::applied_id(std::uint64_t partition, std::string addr) {
+  wire::GetAppliedIdReq req;
+  req.pid = partition;
+  Attempt a{
+      partition,
+      wire::meta_request(wire::GetAppliedIdReq::kOp, partition, next_req_id_++, wire::encode(req)),
+      {},
+      Loop::now_ms(),
+      Loop::now_ms() + kAttemptMs,
+      false,
+      {}};
+  const bool answered = co_await ask_member(&a, addr, {});
+  if (!answered || a.answer.result != CFS_RC_OK) co_return 0;
+  Result<wire::AppliedIdReply> id = wire::decode<wire::AppliedIdReply>(a.answer.body);
+  co_return id.ok() ? id->applied_id + 1 : 0;
+}
+
+/// Members that have applied most, and how many answered at all.
+Task<std::vector<std::string>> MetaClient::freshest(std::uint64_t partition, std::size_t* active) {
+  const std::vector<std::string> members = members_of(partition);
+  std::vector<Task<std::uint64_t>> asks;
+  for (const std::string& m : members) asks.push_back(applied_id(partition, m));
+  const std::vector<std::uint64_t> ids = co_await when_all<std::uint64_t>(loop_, std::move(asks));
+  const std::uint64_t most = ids.empty() ? 0 : *std::max_element(ids.begin(), ids.end());
+  *active = static_cast<std::size_t>(ids.size() - std::count(ids.begin(), ids.end(), 0));
+  std::vector<std::string> out;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] == most && most != 0) out.push_back(members[i]);
+  }
+  co_return out;
+}
+
+Task<bool> MetaClient::quorum_phase(Attempt* a) {
+  if (log_limit_.allow()) {
+    spdlog::warn("meta partition {} has no leader: asking its followers", a->partition);
+  }
+  const std::int64_t growth = pause_growth(budget_ms_);
+  for (std::int64_t i = 0;; ++i) {
+    std::size_t active = 0;
+    const std::vector<std::string> best = co_await freshest(a->partition, &active);
+    const bool enough = active * 2 > members_of(a->partition).size();
+    const bool any_will_do = views_->last_stat().meta_follower_read;
+    for (const std::string& addr : best) {
+      if (!enough && !any_will_do) break;
+      const bool answered = co_await ask_member(a, addr, CFS_ARG_FOLLOWER_READ);
+      if (answered) co_return true;
+    }
+    if (closed_ || Loop::now_ms() >= a->deadline_ms) co_return false;
+    const bool go_on = co_await pause(kPauseMs + i * growth);
+    if (!go_on) co_return false;
+    ++retries_;
+  }
+}
+
+}  // namespace cfs

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Connections to meta nodes; contracts in meta_conn.h.
+#include "daemon/core/meta_conn.h"
+
+#include <algorithm>
+
+namespace cfs {
+namespace {
+
+constexpr Millis kUserTimeout(6000);
+constexpr std::int64_t kConnectMs = 2000;
+constexpr std::int64_t kIdleMs = 30000;        // idle life of sdk/meta's pool
+constexpr std::size_t kPieceBytes = 1u << 20;  // memory follows what arrives, not what is claimed
+
+}  // namespace
+
+// ---------------------------------------------------------------- MetaConn
+
+void MetaConn::abort() const {
+  const linger hard{1, 0};
+  ::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+}
+
+bool MetaConn::stale() const {
+  char byte = 0;
+  const ssize_t n = ::recv(fd_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return n >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
+}
+
+Task<Result<wire::Packet>> MetaConn::exchange(wire::Packet request, std::int64_t deadline_ms,
+                                              bool* sent) {
+  const std::string bytes = wire::encode(request);
+  Result<void> done = co_await send_all(loop_, fd_.get(), bytes.data(), bytes.size(), deadline_ms);
+  if (!done.ok()) co_return done.error().in("send");  // the server cannot act on a part of it
+  *sent = true;
+  traffic_.bytes_sent += bytes.size();
+  Result<wire::Packet> reply = co_await receive(deadline_ms);
+  used_ms_ = Loop::now_ms();
+  if (!reply.ok()) co_return reply.error().in("reply");
+  if (!wire::is_reply_to(reply->h, request.h)) {
+    co_return make_error(EBADMSG, "reply of another request");
+  }
+  co_return reply;
+}
+
+Task<Result<wire::Packet>> MetaConn::receive(std::int64_t deadline_ms) {
+  std::string head(CFS_PKT_HDR, '\0');
+  std::size_t have = 0;
+  std::size_t need = head.size();
+  while (have < need) {  // the length shows itself in steps: base header, version count, Arg
+    head.resize(need);
+    Result<void> got =
+        co_await recv_all(loop_, fd_.get(), head.data() + have, need - have, deadline_ms);
+    if (!got.ok()) co_return got.error();
+    have = need;
+    Result<std::size_t> len = wire::head_length(head);
+    if (!len.ok()) co_return len.error();
+    need = *len != 0 ? *len : std::max<std::size_t>(cfs_pkt_hdr_len(head[1]) + 2, have + 1);
+  }
+  wire::Packet packet;
+  Result<std::size_t> body = wire::decode_head(head, &packet);
+  if (!body.ok()) co_return body.error();
+  Result<void> got = co_await receive_data(&packet.data, *body, deadline_ms);
+  if (!got.ok()) co_return got.error();
+  traffic_.bytes_received += have + *body;
+  co_return packet;
+}
+
+Task<Result<void>> MetaConn::receive_data(std::string* data, std::size_t len,
+                                          std::int64_t deadline_ms) {
+  data->clear();
+  while (data->size() < len) {
+    const std::size_t have = data->size();
+    const std::size_t piece = std::min(kPieceBytes, len - have);
+    data->resize(have + piece);
+    Result<void> got = co_await recv_all(loop_, fd_.get(), data->data() + have, piece, deadline_ms);
+    if (!got.ok()) co_return got;
+  }
+  co_return Result<void>();
+}
+
+// ---------------------------------------------------------------- MetaPool
+
+Task<Result<Endpoint>> MetaPool::endpoint_of(std::string addr) {
+  if (nodes_[addr].resolved) co_return nodes_[addr].endpoint;
+  Result<Endpoint> found = parse_endpoint(addr);
+  if (!found.ok()) {  // a name: resolve it once, away from the loop
+    Result<Endpoint>* const out = &found;
+    const std::string text = addr;
+    co_await loop_.offload([out, text] { *out = resolve_endpoint(text); });
+    if (!found.ok()) co_return make_error(EHOSTUNREACH, found.error().what);
+  }
+  nodes_[addr].endpoint = *found;
+  nodes_[addr].resolved = true;
+  co_return found;
+}
+
+Task<Result<std::unique_ptr<MetaConn>>> MetaPool::connect(std::string addr,
+                                                          std::int64_t deadline_ms) {
+  Result<Endpoint> to = co_await endpoint_of(addr);
+  if (!to.ok()) co_return to.error();
+  Result<Fd> fd = tcp_socket(to->addr.ss_family, kUserTimeout);
+  if (!fd.ok()) co_return fd.error();
+  const std::int64_t limit = std::min(deadline_ms, Loop::now_ms() + kConnectMs);
+  Result<void> done = co_await connect_to(loop_, fd->get(), *to, limit);
+  if (!done.ok()) co_return done.error().in("connect");
+  co_return std::make_unique<MetaConn>(loop_, std::move(*fd), traffic_);
+}
+
+std::unique_ptr<MetaConn> MetaPool::take_idle(Node& node) {
+  const std::int64_t oldest = Loop::now_ms() - kIdleMs;
+  while (!node.idle.empty()) {
+    std::unique_ptr<MetaConn> conn = std::move(node.idle.back());
+    node.idle.pop_back();
+    if (conn->used_ms() >= oldest && !conn->stale()) return conn;
+    --node.open;
+  }
+  return nullptr;
+}
+
+/// Wait until the node has room for one more connection. False: time is over.
+Task<bool> MetaPool::wait_turn(std::string addr, std::int64_t deadline_ms) {
+  while (nodes_[addr].open >= kPerNode && nodes_[addr].idle.empty()) {
+    if (closed_ || Loop::now_ms() >= deadline_ms) co_return false;
+    nodes_[addr].freed.reset();
+    co_await nodes_[addr].freed.wait();  // every exchange has a deadline, so this one ends too
+  }
+  co_return !closed_;
+}
+
+Task<Result<MetaPool::Lease>> MetaPool::acquire(std::string addr, std::int64_t deadline_ms,
+                                                bool reserve) {
+  if (!reserve) {
+    const bool turn = co_await wait_turn(addr, deadline_ms);
+    if (!turn && !closed_) co_return make_error(ETIMEDOUT, "all connections are busy");
+  }
+  if (closed_) co_return make_error(ESHUTDOWN, "closing");
+  std::unique_ptr<MetaConn> conn = take_idle(nodes_[addr]);
+  if (!conn) {
+    ++nodes_[addr].open;
+    Result<std::unique_ptr<MetaConn>> made = co_await connect(addr, deadline_ms);
+    if (!made.ok() || closed_) {
+      --nodes_[addr].open;
+      nodes_[addr].freed.set();
+      co_return made.ok() ? make_error(ESHUTDOWN, "closing") : made.error();
+    }
+    conn = std::move(made).value();
+  }
+  on_loan_.insert(conn.get());
+  co_return Lease(this, addr, std::move(conn));
+}
+
+void MetaPool::give_back(const std::string& addr, std::unique_ptr<MetaConn> conn, bool good) {
+  on_loan_.erase(conn.get());
+  Node& node = nodes_[addr];
+  if (good && !closed_) {
+    node.idle.push_back(std::move(conn));
+  } else {
+    conn->abort();
+    --node.open;
+    if (!good) {  // the node restarted or is ill: what idles is suspect as well
+      node.open -= node.idle.size();
+      node.idle.clear();
+    }
+  }
+  node.freed.set();
+}
+
+void MetaPool::close() {
+  closed_ = true;
+  for (const MetaConn* conn : on_loan_) conn->shutdown();
+  for (auto& [addr, node] : nodes_) {
+    node.open -= node.idle.size();
+    node.idle.clear();
+    node.freed.set();
+  }
+}
+
+}  // namespace cfs

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+/// TCP connections to meta nodes.
+///
+/// Purpose  One request at a time per connection (a meta node answers strictly in turn), many
+///          connections per node, kept for reuse.
+/// Threads  The loop's.
+/// Lifetime A MetaPool::Lease returns its connection; close() shuts every socket so that running
+///          exchanges end with an error, and must be called before the pool is destroyed.
+/// Failure  Result with an errno. After any failure, a wrong id or opcode, or a bad length the
+///          connection is dropped, never reused.
+/// Source   CubeFS v3.5.3 metanode/server.go, sdk/meta/conn.go, util/conn_pool.go.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "daemon/base/net.h"
+#include "daemon/wire/packet.h"
+
+namespace cfs {
+
+struct MetaTraffic {
+  std::uint64_t bytes_sent = 0, bytes_received = 0;
+};
+
+/// One connection.
+class MetaConn {
+ public:
+  MetaConn(Loop& loop, Fd fd, MetaTraffic& traffic)
+      : loop_(loop), fd_(std::move(fd)), traffic_(traffic), used_ms_(Loop::now_ms()) {}
+
+  /// Send a request and receive its reply. `*sent` becomes true when the whole request may have
+  /// reached the server: without a reply its outcome is then unknown.
+  Task<Result<wire::Packet>> exchange(wire::Packet request, std::int64_t deadline_ms, bool* sent);
+  /// True when the peer closed it, or sent something nobody asked for, while it was idle.
+  [[nodiscard]] bool stale() const;
+  [[nodiscard]] std::int64_t used_ms() const { return used_ms_; }
+  void shutdown() const { ::shutdown(fd_.get(), SHUT_RDWR); }
+  /// Make the coming close a reset: unread requests in the server's socket buffer are dropped.
+  void abort() const;
+
+ private:
+  Task<Result<wire::Packet>> receive(std::int64_t deadline_ms);
+  Task<Result<void>> receive_data(std::string* data, std::size_t len, std::int64_t deadline_ms);
+
+  Loop& loop_;
+  Fd fd_;
+  MetaTraffic& traffic_;
+  std::int64_t used_ms_;
+};
+
+/// Connections of one daemon to all meta nodes of a cluster.
+class MetaPool {
+ public:
+  static constexpr std::size_t kPerNode = 64;
+
+  explicit MetaPool(Loop& loop) : loop_(loop) {}
+
+  /// A connection on loan: back to the pool, or dropped after discard().
+  class Lease {
+   public:
+    Lease(MetaPool* pool, std::string addr, std::unique_ptr<MetaConn> conn)
+        : pool_(pool), addr_(std::move(addr)), conn_(std::move(conn)) {}
+    Lease(Lease&& o) noexcept = default;
+    Lease& operator=(Lease&&) = delete;
+    ~Lease() {
+      if (conn_) pool_->give_back(addr_, std::move(conn_), good_);
+    }
+    MetaConn* operator->() { return conn_.get(); }
+    void discard() { good_ = false; }
+
+   private:
+    MetaPool* pool_;
+    std::string addr_;
+    std::unique_ptr<MetaConn> conn_;
+    bool good_ = true;
+  };
+
+  /// A connection to "ip:port". Waits while kPerNode are in use, except with `reserve`: key commits
+  /// must not wait behind ordinary requests (they free memory).
+  Task<Result<Lease>> acquire(std::string addr, std::int64_t deadline_ms, bool reserve);
+  /// Refuse new work and end running exchanges.
+  void close();
+  [[nodiscard]] const MetaTraffic& traffic() const { return traffic_; }
+
+ private:
+  struct Node {
+    std::vector<std::unique_ptr<MetaConn>> idle;  // most recently used last
+    std::size_t open = 0;                         // idle and on loan
+    Event freed;
+    Endpoint endpoint;
+    bool resolved = false;
+  };
+  Task<Result<Endpoint>> endpoint_of(std::string addr);
+  Task<Result<std::unique_ptr<MetaConn>>> connect(std::string addr, std::int64_t deadline_ms);
+  std::unique_ptr<MetaConn> take_idle(Node& node);
+  Task<bool> wait_turn(std::string addr, std::int64_t deadline_ms);
+  void give_back(const std::string& addr, std::unique_ptr<MetaConn> conn, bool good);
+
+  Loop& loop_;
+  MetaTraffic traffic_;
+  std::unordered_map<std::string, Node> nodes_;
+  std::unordered_set<const MetaConn*> on_loan_;
+  bool closed_ = false;
+};
+
+}  // namespace cfs

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Steps of link; contracts in op_link.h, resume rules in docs/progress.md.
+#include "daemon/core/op_link.h"
+
+#include <spdlog/spdlog.h>
+
+#include "daemon/base/when_all.h"
+
+namespace cfs {
+
+LinkOp::LinkOp(MetaOps& ops, Progress& progress, Ino ino, Ino dir, std::string name)
+    : NameOp(ops, progress, ProgressOp::kLink, fingerprint({ino, dir}, {name})),
+      ino_(ino),
+      dir_(dir),
+      name_(std::move(name)) {
+  log_.record().ino = ino;
+}
+
+Task<Result<Attr>> LinkOp::run() {
+  Result<QuotaIds> ids = co_await ops_.quota_ids(dir_);
+  if (!ids.ok()) co_return ids.error();
+  quota_ids_ = std::move(ids).value();
+  Result<Attr> done = make_error(EIO, {});
+  switch (log_.found()) {
+    case Step::kLinkSent:
+      done = co_await add_link();
+      break;
+    case Step::kLinked:
+      done = co_await resume_name();
+      break;
+    case Step::kUndoUnlink:
+      done = co_await resume_undo(false);
+      break;
+    case Step::kTxStarted:
+    case Step::kTxCommit:
+      done = co_await resume_tx();
+      break;
+    case Step::kDone:
+      done = co_await replay();
+      break;
+    default:
+      done = co_await start();
+  }
+  co_return done;
+}
+
+Task<Result<Attr>> LinkOp::start() {
+  Result<void> may = co_await check();
+  if (!may.ok()) co_return fail(may.error());
+  const std::uint8_t mask = ops_.views().tx_mask();
+  Result<Attr> done = make_error(EIO, {});
+  if (mask != wire::kTxMaskPause && (mask & wire::kTxMaskLink) != 0) {
+    done = co_await run_tx();
+    co_return done;
+  }
+  Result<std::uint64_t> link = co_await ops_.uniq_id(ino_);
+  if (!link.ok()) co_return fail(link.error());
+  Result<std::uint64_t> unlink = co_await ops_.uniq_id(ino_);
+  if (!unlink.ok()) co_return fail(unlink.error());
+  log_.record().uniq_link = *link;
+  log_.record().uniq_unlink = *unlink;
+  if (!log_.write(Step::kLinkSent)) co_return stopped();
+  done = co_await add_link();
+  co_return done;
+}
+
+/// Regular files only, as every CubeFS client. The name is looked up because the server takes a
+/// second dentry with the same inode for a repetition and would leave the count one too high.
+Task<Result<void>> LinkOp::check() {
+  Result<wire::InodeInfo> info = co_await ops_.inode(ino_);
+  if (!info.ok()) co_return info.error();
+  log_.record().mode = wire::from_go_mode(info->mode);
+  if (!S_ISREG(log_.record().mode)) co_return make_error(EPERM, "not a regular file");
+  if (info->nlink == 0) co_return make_error(ENOENT, "already removed");
+  Result<wire::LookupReply> there = co_await ops_.lookup(dir_, name_);
+  if (there.ok()) co_return make_error(EEXIST, {});
+  if (there.error().code != ENOENT) co_return there.error();
+  co_return Result<void>();
+}
+
+Task<Result<Attr>> LinkOp::add_link() {
+  Answer<wire::InodeReply> linked = co_await ops_.link_inode(ino_, log_.record().uniq_link);
+  if (!linked.ok()) co_return fail(linked.result, linked.error);
+  linked_ = to_attr(linked.reply.info);
+  if (!log_.write(Step::kLinked)) co_return stopped();
+  Result<Attr> done = co_await make_name();
+  co_return done;
+}
+
+Task<Result<Attr>> LinkOp::make_name() {
+  Answer<wire::NoBody> named = co_await ops_.create_dentry(
+      dir_, name_, ino_, wire::to_go_mode(log_.record().mode), quota_ids_);
+  Result<Attr> done = make_error(EIO, {});
+  bool there = named.ok();
+  if (!there) there = co_await name_is_there();
+  if (there) {
+    done = co_await answer();
+    co_return done;
+  }
+  const bool unknown =
+      named.result == CFS_RC_INIT || named.result == CFS_RC_ERR || named.result == CFS_RC_AGAIN;
+  if (unknown) {
+    spdlog::warn("link: outcome unknown, inode {} keeps a link too many: {}", ino_,
+                 named.error.text());
+    co_return fail(named.result, named.error);
+  }
+  done = co_await undo_link(answer_error(named.result, named.error), false);
+  co_return done;
+}
+
+Task<bool> LinkOp::name_is_there() {
+  Result<wire::LookupReply> there = co_await ops_.lookup(dir_, name_);
+  co_return there.ok() && there->ino == ino_;
+}
+
+Task<Result<Attr>> LinkOp::answer() {
+  if (linked_ && linked_->ino == ino_) co_return succeed(*linked_);
+  Result<wire::InodeInfo> info = co_await ops_.inode(ino_);
+  if (!info.ok()) co_return fail(info.error());
+  co_return succeed(to_attr(*info));
+}
+
+Task<Result<Attr>> LinkOp::resume_name() {
+  const bool there = co_await name_is_there();
+  Result<Attr> done = make_error(EIO, {});
+  if (there) {
+    done = co_await answer();
+  } else {
+    done = co_await make_name();
+  }
+  co_return done;
+}
+
+// ---------------------------------------------------------------- with transaction
+
+Task<Result<Attr>> LinkOp::run_tx() {
+  Transaction tx(ops_, log_, wire::kTxLink);
+  Result<void> ready = tx.add_inode(ino_);
+  if (ready.ok()) ready = tx.add_dentry(dir_, name_);
+  if (ready.ok()) ready = co_await tx.begin(dir_);
+  if (!ready.ok()) co_return fail(ready.error());
+  if (!log_.write(Step::kTxStarted)) co_return stopped();
+  wire::TxLinkInodeReq link;
+  link.ino = ino_;
+  wire::TxCreateDentryReq name;
+  name.pino = dir_;
+  name.ino = ino_;
+  name.name = name_;
+  name.mode = wire::to_go_mode(log_.record().mode);
+  name.quota_ids = quota_ids_;
+  std::vector<Task<RawAnswer>> parts;
+  parts.push_back(tx.part<wire::TxLinkInodeReq>(ino_, std::move(link)));
+  parts.push_back(tx.part<wire::TxCreateDentryReq>(dir_, std::move(name)));
+  const std::vector<RawAnswer> got = co_await when_all<RawAnswer>(ops_.loop(), std::move(parts));
+  for (const RawAnswer& part : got) {
+    if (part.result == CFS_RC_OK) continue;
+    co_await tx.rollback();
+    co_return fail(part.result, part.error);
+  }
+  if (!log_.write(Step::kTxCommit)) co_return stopped();
+  const RawAnswer committed = co_await tx.commit();
+  bool made = committed.result == CFS_RC_OK;
+  if (!made && committed.lost) made = co_await name_is_there();
+  if (!made) co_return fail(committed.result, committed.error);
+  Result<Attr> done = co_await answer();
+  co_return done;
+}
+
+Task<Result<Attr>> LinkOp::resume_tx() {
+  Transaction tx(ops_, log_, wire::kTxLink);
+  bool made = false;
+  if (log_.found() == Step::kTxCommit) {
+    const RawAnswer committed = co_await tx.commit();
+    made = committed.result == CFS_RC_OK;
+    if (!made) made = co_await name_is_there();
+  }
+  Result<Attr> done = make_error(EIO, {});
+  if (made) {
+    done = co_await answer();
+  } else {
+    co_await tx.rollback();
+    done = co_await start();
+  }
+  co_return done;
+}
+
+}  // namespace cfs

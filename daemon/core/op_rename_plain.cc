@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Rename without transaction: link, new name, old name, unlink, unlink of the replaced inode.
+///
+/// Purpose  The target name never disappears; in between both names exist and the link count is one
+///          too high, which is the safe side: a crash may leak, never lose.
+/// Failure  A refusal by the server is undone; an unknown outcome is settled by looking at the
+///          names, or left with both names and reported as EIO.
+#include <spdlog/spdlog.h>
+
+#include "daemon/core/op_rename.h"
+
+namespace cfs {
+namespace {
+
+constexpr int kRounds = 3;
+constexpr Millis kSettle(1000);
+
+bool unknown(std::uint8_t result) {
+  return result == CFS_RC_INIT || result == CFS_RC_ERR || result == CFS_RC_AGAIN;
+}
+
+}  // namespace
+
+Task<Result<Attr>> RenameOp::run_plain() {
+  ProgressRecord& r = log_.record();
+  Result<std::uint64_t> link = co_await ops_.uniq_id(r.ino);
+  if (!link.ok()) co_return fail(link.error());
+  Result<std::uint64_t> unlink = co_await ops_.uniq_id(r.ino);
+  if (!unlink.ok()) co_return fail(unlink.error());
+  r.uniq_link = *link;
+  r.uniq_unlink = *unlink;
+  if (replaces_file()) {
+    Result<std::uint64_t> old = co_await ops_.uniq_id(r.old_ino);
+    if (!old.ok()) co_return fail(old.error());
+    r.uniq_old = *old;
+  }
+  if (!log_.write(Step::kLinkSent)) co_return stopped();
+  Result<Attr> done = co_await add_link();
+  co_return done;
+}
+
+Task<Result<Attr>> RenameOp::add_link() {
+  ProgressRecord& r = log_.record();
+  Answer<wire::InodeReply> linked = co_await ops_.link_inode(r.ino, r.uniq_link);
+  if (!linked.ok()) co_return fail(linked.result, linked.error);
+  r.nlink = linked.reply.info.nlink;
+  if (!log_.write(Step::kLinked)) co_return stopped();
+  Result<Attr> done = co_await make_name();
+  co_return done;
+}
+
+// ---------------------------------------------------------------- new name
+
+Task<Result<Attr>> RenameOp::make_name() {
+  Result<Attr> done = make_error(EIO, {});
+  if (replaces_file()) {
+    done = co_await swap_name();
+  } else {
+    done = co_await put_name();
+  }
+  co_return done;
+}
+
+Task<Result<Attr>> RenameOp::put_name() {
+  const ProgressRecord& r = log_.record();
+  Answer<wire::NoBody> named = co_await ops_.create_dentry(args_.new_dir, args_.new_name, r.ino,
+                                                           wire::to_go_mode(r.mode), quota_ids_);
+  Result<Attr> done = make_error(EIO, {});
+  if (named.ok()) {
+    done = co_await remove_old();
+  } else {
+    done = co_await name_refused(named.result, named.error);
+  }
+  co_return done;
+}
+
+Task<Result<Attr>> RenameOp::swap_name() {
+  const Ino ino = log_.record().ino;
+  Answer<wire::InoReply> swapped = co_await ops_.update_dentry(args_.new_dir, args_.new_name, ino);
+  Result<Attr> done = make_error(EIO, {});
+  if (!swapped.ok()) {
+    done = co_await name_refused(swapped.result, swapped.error);
+    co_return done;
+  }
+  const Ino was = swapped.reply.ino;  // 0 or ours: an earlier, lost attempt did it
+  if (was != 0 && was != ino && was != log_.record().old_ino) {
+    const bool known = co_await expect_target(was);
+    if (!known) spdlog::warn("rename: inode {} was replaced and leaks", was);
+  }
+  done = co_await remove_old();
+  co_return done;
+}
+
+/// The target is another one than was seen first.
+Task<bool> RenameOp::expect_target(Ino ino) {
+  Result<std::uint64_t> uniq = co_await ops_.uniq_id(ino);
+  if (!uniq.ok()) co_return false;
+  log_.record().old_ino = ino;
+  log_.record().uniq_old = *uniq;
+  co_return true;
+}
+
+Task<Result<Attr>> RenameOp::name_refused(std::uint8_t result, Error error) {
+  ProgressRecord& r = log_.record();
+  Result<Attr> done = make_error(EIO, {});
+  Result<wire::LookupReply> there = co_await ops_.lookup(args_.new_dir, args_.new_name);
+  if (there.ok() && there->ino == r.ino) {
+    done = co_await remove_old();
+    co_return done;
+  }
+  if (unknown(result) || (!there.ok() && there.error().code != ENOENT)) {
+    spdlog::warn("rename: outcome unknown, inode {} keeps a link too many: {}", r.ino,
+                 error.text());
+    co_return fail(result, error);
+  }
+  const bool dir_in_the_way = there.ok() && S_ISDIR(wire::from_go_mode(there->mode));
+  const bool other_target = there.ok() != replaces_file();  // it came or went meanwhile
+  if (other_target && !dir_in_the_way && !args_.no_replace && ++rounds_ < kRounds) {
+    r.old_ino = 0;
+    bool ready = true;
+    if (there.ok()) {
+      r.old_mode = wire::from_go_mode(there->mode);
+      ready = co_await expect_target(there->ino);
+    }
+    if (ready) {
+      done = co_await make_name();
+      co_return done;
+    }
+  }
+  Error why = there.ok() ? make_error(EEXIST, error.what) : answer_error(result, error);
+  done = co_await undo_link(std::move(why), false);
+  co_return done;
+}
+
+// ---------------------------------------------------------------- old name
+
+Task<Result<Attr>> RenameOp::remove_old() {
+  if (!log_.write(Step::kNewNameMade)) co_return stopped();
+  const Ino ino = log_.record().ino;
+  Answer<wire::InoReply> gone = co_await ops_.delete_dentry(args_.dir, args_.name, 0);
+  Result<Attr> done = make_error(EIO, {});
+  if (gone.ok() && gone.reply.ino != 0 && gone.reply.ino != ino) {
+    done = co_await put_back(gone.reply.ino);
+  } else if (gone.ok()) {
+    done = co_await take_own_link();
+  } else if (gone.result == CFS_RC_NOT_EXIST) {
+    done = co_await old_vanished(gone.lost);
+  } else if (unknown(gone.result)) {
+    spdlog::warn("rename: \"{}\" may exist under both names: {}", args_.name, gone.error.text());
+    done = fail(gone.result, gone.error);
+  } else {
+    done = co_await undo_names(answer_error(gone.result, gone.error));
+  }
+  co_return done;
+}
+
+/// The old name is gone without our knowing: if another client removed it, the link went with it.
+Task<Result<Attr>> RenameOp::old_vanished(bool maybe_ours) {
+  const ProgressRecord& r = log_.record();
+  bool ours = false;
+  if (maybe_ours) {
+    (void)co_await ops_.loop().sleep(kSettle);
+    Result<wire::InodeInfo> info = co_await ops_.inode(r.ino);
+    ours = info.ok() && info->nlink >= r.nlink;
+  }
+  Result<Attr> done = make_error(EIO, {});
+  if (ours) {
+    done = co_await take_own_link();
+  } else {
+    done = co_await finish_target();
+  }
+  co_return done;
+}
+
+/// Another file took the old name between our look and our removal: give it back.
+Task<Result<Attr>> RenameOp::put_back(Ino other) {
+  Result<wire::InodeInfo> info = co_await ops_.inode(other);
+  const std::uint32_t mode = info.ok() ? info->mode : 0;
+  Answer<wire::NoBody> named =
+      co_await ops_.create_dentry(args_.dir, args_.name, other, mode, quota_ids_);
+  if (!named.ok()) {
+    spdlog::error("rename: inode {} lost its name \"{}\": {}", other, args_.name,
+                  named.error.text());
+  }
+  Result<Attr> done = co_await finish_target();  // whoever took the old name took its link
+  co_return done;
+}
+
+Task<Result<Attr>> RenameOp::undo_names(Error why) {
+  const ProgressRecord& r = log_.record();
+  std::uint8_t result = CFS_RC_OK;
+  if (replaces_file()) {
+    Answer<wire::InoReply> back =
+        co_await ops_.update_dentry(args_.new_dir, args_.new_name, r.old_ino);
+    result = back.result;
+  } else {
+    Answer<wire::InoReply> back = co_await ops_.delete_dentry(args_.new_dir, args_.new_name, 0);
+    result = back.result;
+  }
+  if (result != CFS_RC_OK) {
+    spdlog::warn("rename: cannot be undone, inode {} has both names", r.ino);
+    co_return fail(std::move(why));
+  }
+  Result<Attr> done = co_await undo_link(std::move(why), false);
+  co_return done;
+}
+
+// ---------------------------------------------------------------- link counts
+
+Task<Result<Attr>> RenameOp::take_own_link() {
+  if (!log_.write(Step::kOldNameGone)) co_return stopped();
+  const ProgressRecord& r = log_.record();
+  Result<Attr> left = co_await take_link(r.ino, r.uniq_unlink, Step::kOldNameGone);
+  if (!left.ok() && ends_here(left.error())) co_return left;
+  if (!left.ok()) spdlog::warn("rename: inode {} keeps a link too many", r.ino);
+  Result<Attr> done = co_await finish_target();
+  co_return done;
+}
+
+Task<Result<Attr>> RenameOp::finish_target() {
+  if (!replaces_file()) co_return succeed(removed_dir_);
+  if (!log_.write(Step::kTargetUnlink)) co_return stopped();
+  const ProgressRecord& r = log_.record();
+  Result<Attr> left = co_await take_link(r.old_ino, r.uniq_old, Step::kTargetUnlink);
+  if (!left.ok() && ends_here(left.error())) co_return left;
+  if (!left.ok()) {
+    spdlog::warn("rename: replaced inode {} leaks: {}", r.old_ino, left.error().text());
+    co_return succeed(Attr{.ino = r.old_ino, .mode = r.old_mode, .nlink = 1});
+  }
+  if (left->mode == 0) left->mode = r.old_mode;
+  co_return succeed(*left);
+}
+
+// ---------------------------------------------------------------- resume
+
+Task<Result<Attr>> RenameOp::resume_linked() {
+  ProgressRecord& r = log_.record();
+  Result<wire::LookupReply> there = co_await ops_.lookup(args_.new_dir, args_.new_name);
+  if (!there.ok() && there.error().code != ENOENT) co_return there.error();
+  Result<Attr> done = make_error(EIO, {});
+  if (there.ok() && there->ino == r.ino) {
+    done = co_await remove_old();
+    co_return done;
+  }
+  if (!there.ok()) {
+    r.old_ino = 0;
+  } else if (there->ino != r.old_ino) {
+    r.old_mode = wire::from_go_mode(there->mode);
+    const bool known = co_await expect_target(there->ino);
+    if (!known || args_.no_replace || S_ISDIR(r.old_mode)) {
+      done = co_await undo_link(make_error(EEXIST, {}), false);
+      co_return done;
+    }
+  }
+  done = co_await make_name();
+  co_return done;
+}
+
+Task<Result<Attr>> RenameOp::resume_named() {
+  const Ino ino = log_.record().ino;
+  Result<wire::LookupReply> now = co_await ops_.lookup(args_.new_dir, args_.new_name);
+  if (!now.ok() && now.error().code != ENOENT) co_return now.error();
+  Result<wire::LookupReply> old = co_await ops_.lookup(args_.dir, args_.name);
+  if (!old.ok() && old.error().code != ENOENT) co_return old.error();
+  const bool new_is_ours = now.ok() && now->ino == ino;
+  const bool old_is_ours = old.ok() && old->ino == ino;
+  Result<Attr> done = make_error(EIO, {});
+  if (new_is_ours && old_is_ours) {
+    done = co_await remove_old();
+  } else if (new_is_ours) {
+    done = co_await old_vanished(true);
+  } else if (old_is_ours) {  // undone already, or the new name was taken away by somebody
+    done = co_await undo_link(make_error(EIO, "resumed: the new name is gone"), false);
+  } else {
+    done = co_await take_own_link();
+  }
+  co_return done;
+}
+
+}  // namespace cfs

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Rename with a transaction, the normal case for volumes made by CubeFS 3.3 and later.
+///
+/// Purpose  All parts are prepared in parallel and committed by the new directory's partition. A
+///          replaced file is evicted by the server as part of it.
+/// Failure  Any part refused: rolled back, and the part's errno. A commit whose outcome is unknown
+///          is settled by looking at the names.
+#include <spdlog/spdlog.h>
+
+#include "daemon/base/when_all.h"
+#include "daemon/core/op_rename.h"
+
+namespace cfs {
+
+bool RenameOp::transactional() const {
+  const std::uint8_t mask = ops_.views().tx_mask();
+  return mask != wire::kTxMaskPause && (mask & wire::kTxMaskRename) != 0;
+}
+
+Task<Result<Attr>> RenameOp::run_tx() {
+  Transaction tx(ops_, log_, wire::kTxRename);
+  Result<void> ready = tx.add_dentry(args_.dir, args_.name);
+  if (ready.ok()) ready = tx.add_dentry(args_.new_dir, args_.new_name);
+  if (ready.ok() && replaces_file()) ready = tx.add_inode(log_.record().old_ino);
+  if (ready.ok()) ready = co_await tx.begin(args_.new_dir);
+  if (!ready.ok()) co_return fail(ready.error());
+  if (replaces_file()) {
+    Result<wire::InodeInfo> old = co_await ops_.inode(log_.record().old_ino);
+    log_.record().nlink = old.ok() && old->nlink > 0 ? old->nlink - 1 : 0;
+  }
+  if (!log_.write(Step::kTxStarted)) co_return stopped();
+  Result<Attr> done = co_await send_parts(tx);
+  co_return done;
+}
+
+namespace {
+
+wire::TxDeleteDentryReq delete_part(Ino dir, const std::string& name, Ino ino) {
+  wire::TxDeleteDentryReq req;
+  req.pino = dir;
+  req.name = name;
+  req.ino = ino;
+  return req;
+}
+
+wire::TxUpdateDentryReq update_part(Ino dir, const std::string& name, Ino ino, Ino old) {
+  wire::TxUpdateDentryReq req;
+  req.pino = dir;
+  req.name = name;
+  req.ino = ino;
+  req.old_ino = old;
+  return req;
+}
+
+wire::TxUnlinkInodeReq unlink_part(Ino ino) {
+  wire::TxUnlinkInodeReq req;
+  req.ino = ino;
+  return req;
+}
+
+}  // namespace
+
+Task<Result<Attr>> RenameOp::send_parts(Transaction& tx) {
+  const ProgressRecord& r = log_.record();
+  std::vector<Task<RawAnswer>> parts;
+  parts.push_back(
+      tx.part<wire::TxDeleteDentryReq>(args_.dir, delete_part(args_.dir, args_.name, r.ino)));
+  if (replaces_file()) {
+    parts.push_back(tx.part<wire::TxUpdateDentryReq>(
+        args_.new_dir, update_part(args_.new_dir, args_.new_name, r.ino, r.old_ino)));
+    parts.push_back(tx.part<wire::TxUnlinkInodeReq>(r.old_ino, unlink_part(r.old_ino)));
+  } else {
+    wire::TxCreateDentryReq req;
+    req.pino = args_.new_dir;
+    req.ino = r.ino;
+    req.name = args_.new_name;
+    req.mode = wire::to_go_mode(r.mode);
+    req.quota_ids = quota_ids_;
+    parts.push_back(tx.part<wire::TxCreateDentryReq>(args_.new_dir, std::move(req)));
+  }
+  std::vector<RawAnswer> got = co_await when_all<RawAnswer>(ops_.loop(), std::move(parts));
+  if (got.size() > 2 && got[2].result == CFS_RC_NOT_EXIST) got[2].result = CFS_RC_OK;
+  for (const RawAnswer& part : got) {
+    if (part.result == CFS_RC_OK) continue;
+    co_await tx.rollback();
+    co_return fail(part.result, part.error);
+  }
+  Result<Attr> done = co_await end_tx(tx);
+  co_return done;
+}
+
+Task<Result<Attr>> RenameOp::end_tx(Transaction& tx) {
+  if (!log_.write(Step::kTxCommit)) co_return stopped();
+  const RawAnswer committed = co_await tx.commit();
+  if (committed.result != CFS_RC_OK) {
+    bool moved = committed.lost;
+    if (moved) moved = co_await names_moved();
+    if (!moved) co_return fail(committed.result, committed.error);
+  }
+  Result<Attr> done = co_await tx_answer();
+  co_return done;
+}
+
+Task<bool> RenameOp::names_moved() {
+  const Ino ino = log_.record().ino;
+  Result<wire::LookupReply> now = co_await ops_.lookup(args_.new_dir, args_.new_name);
+  Result<wire::LookupReply> old = co_await ops_.lookup(args_.dir, args_.name);
+  const bool old_gone = old.ok() ? old->ino != ino : old.error().code == ENOENT;
+  co_return now.ok() && now->ino == ino&& old_gone;
+}
+
+Task<Result<Attr>> RenameOp::tx_answer() {
+  const ProgressRecord& r = log_.record();
+  if (!replaces_file()) co_return succeed(removed_dir_);
+  co_return succeed(Attr{.ino = r.old_ino, .mode = r.old_mode, .nlink = r.nlink});
+}
+
+Task<Result<Attr>> RenameOp::resume_tx() {
+  Transaction tx(ops_, log_, wire::kTxRename);
+  Result<Attr> done = make_error(EIO, {});
+  if (log_.found() == Step::kTxCommit) {
+    const RawAnswer committed = co_await tx.commit();
+    bool moved = committed.result == CFS_RC_OK;
+    if (!moved) moved = co_await names_moved();
+    if (moved) {
+      done = co_await tx_answer();
+      co_return done;
+    }
+  }
+  co_await tx.rollback();
+  done = co_await start();
+  co_return done;
+}
+
+}  // namespace cfs

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Steps of unlink and rmdir; contracts in op_unlink.h, resume rules in docs/progress.md.
+#include "daemon/core/op_unlink.h"
+
+#include <spdlog/spdlog.h>
+
+#include "daemon/base/when_all.h"
+
+namespace cfs {
+
+Result<void> check_empty(const wire::InodeInfo& dir) {
+  if (dir.nlink > 2) return make_error(ENOTEMPTY, {});
+  return {};
+}
+
+UnlinkOp::UnlinkOp(MetaOps& ops, Progress& progress, Ino dir, std::string name, bool is_dir)
+    : NameOp(ops, progress, ProgressOp::kUnlink, fingerprint({dir, is_dir ? 1u : 0u}, {name})),
+      dir_(dir),
+      name_(std::move(name)),
+      is_dir_(is_dir) {}
+
+Task<Result<Attr>> UnlinkOp::run() {
+  Result<Attr> done = make_error(EIO, {});
+  switch (log_.found()) {
+    case Step::kDentrySent:
+      done = co_await resume_name();
+      break;
+    case Step::kUnlinkSent:
+      done = co_await remove_link();
+      break;
+    case Step::kRestoreLink:
+      done = co_await restore_name(log_.record().ino);
+      break;
+    case Step::kTxStarted:
+    case Step::kTxCommit:
+      done = co_await resume_tx();
+      break;
+    case Step::kDone:
+      done = co_await replay();
+      break;
+    default:
+      done = co_await start();
+  }
+  co_return done;
+}
+
+Task<Result<Attr>> UnlinkOp::start() {
+  Result<void> may = co_await check();
+  if (!may.ok()) co_return fail(may.error());
+  const std::uint8_t mask = ops_.views().tx_mask();
+  Result<Attr> done = make_error(EIO, {});
+  if (mask != wire::kTxMaskPause && (mask & wire::kTxMaskRemove) != 0) {
+    done = co_await run_tx();
+    co_return done;
+  }
+  Result<std::uint64_t> uniq = co_await ops_.uniq_id(log_.record().ino);
+  if (!uniq.ok()) co_return fail(uniq.error());
+  log_.record().uniq_unlink = *uniq;
+  if (!log_.write(Step::kDentrySent)) co_return stopped();
+  done = co_await remove_name();
+  co_return done;
+}
+
+/// Look at what is to be removed. A name without an inode may always be removed.
+Task<Result<void>> UnlinkOp::check() {
+  Result<wire::LookupReply> there = co_await ops_.lookup(dir_, name_);
+  if (!there.ok()) co_return there.error();
+  log_.record().ino = there->ino;
+  log_.record().mode = wire::from_go_mode(there->mode);
+  const bool named_dir = S_ISDIR(log_.record().mode);
+  if (named_dir == is_dir_ && !is_dir_ && ops_.views().delete_lock_hours() == 0) {
+    co_return Result<void>();
+  }
+  Result<void> may = co_await check_inode(there->ino);
+  co_return may;
+}
+
+Task<Result<void>> UnlinkOp::check_inode(Ino ino) {
+  Result<wire::InodeInfo> info = co_await ops_.inode(ino);
+  if (!info.ok() && info.error().code == ENOENT) co_return Result<void>();
+  if (!info.ok()) co_return info.error();
+  log_.record().mode = wire::from_go_mode(info->mode);
+  const bool dir = S_ISDIR(log_.record().mode);
+  if (dir != is_dir_) co_return make_error(dir ? EISDIR : ENOTDIR, {});
+  const std::int64_t lock_s = ops_.views().delete_lock_hours() * 3600;
+  if (lock_s > 0) {
+    ctime_ = info->ctime;
+    if (info->ctime + lock_s > ::time(nullptr)) {
+      co_return make_error(EPERM, "younger than the volume's delete lock");
+    }
+  }
+  if (!is_dir_) co_return Result<void>();
+  Result<bool> root = co_await ops_.is_quota_root(ino);
+  if (root.ok() && *root) co_return make_error(EACCES, "root of a directory quota");
+  co_return check_empty(*info);
+}
+
+// ---------------------------------------------------------------- without transaction
+
+Task<Result<Attr>> UnlinkOp::remove_name() {
+  Answer<wire::InoReply> gone = co_await ops_.delete_dentry(dir_, name_, ctime_);
+  Result<Attr> done = make_error(EIO, {});
+  if (!gone.ok()) {
+    done = co_await name_refused(gone.result, gone.lost, gone.error);
+    co_return done;
+  }
+  if (gone.reply.ino != 0 && gone.reply.ino != log_.record().ino) {  // replaced since check()
+    log_.record().ino = gone.reply.ino;
+    Result<std::uint64_t> uniq = co_await ops_.uniq_id(gone.reply.ino);
+    log_.record().uniq_unlink = uniq.ok() ? *uniq : 0;
+  }
+  done = co_await remove_link();
+  co_return done;
+}
+
+Task<Result<Attr>> UnlinkOp::name_refused(std::uint8_t result, bool lost, Error error) {
+  if (result != CFS_RC_NOT_EXIST || !lost) co_return fail(result, error);
+  const bool ours = co_await ops_.link_is_left(log_.record().ino);
+  if (!ours) co_return fail(result, error);
+  Result<Attr> done = co_await remove_link();
+  co_return done;
+}
+
+Task<Result<Attr>> UnlinkOp::remove_link() {
+  if (!log_.write(Step::kUnlinkSent)) co_return stopped();
+  const ProgressRecord& r = log_.record();
+  Result<Attr> left = co_await take_link(r.ino, r.uniq_unlink, Step::kUnlinkSent);
+  if (!left.ok() && ends_here(left.error())) co_return left;
+  if (!left.ok()) {
+    spdlog::warn("unlink: inode {} keeps a link too many: {}", r.ino, left.error().text());
+    co_return succeed(Attr{.ino = r.ino, .mode = r.mode, .nlink = 1});
+  }
+  if (left->mode == 0) left->mode = r.mode;
+  if (is_dir_ && left->nlink >= 2) {  // it got an entry between check and removal
+    Result<Attr> done = co_await restore(r.ino);
+    co_return done;
+  }
+  co_return succeed(*left);
+}
+
+/// rmdir lost a race: give the directory its link and name back.
+Task<Result<Attr>> UnlinkOp::restore(Ino ino) {
+  Result<std::uint64_t> uniq = co_await ops_.uniq_id(ino);
+  if (!uniq.ok()) co_return fail(uniq.error());
+  log_.record().uniq_link = *uniq;
+  if (!log_.write(Step::kRestoreLink)) co_return stopped();
+  Result<Attr> done = co_await restore_name(ino);
+  co_return done;
+}
+
+Task<Result<Attr>> UnlinkOp::restore_name(Ino ino) {
+  Answer<wire::InodeReply> linked = co_await ops_.link_inode(ino, log_.record().uniq_link);
+  Answer<wire::NoBody> named = co_await ops_.create_dentry(
+      dir_, name_, ino, wire::to_go_mode(log_.record().mode), QuotaIds());
+  if (!linked.ok() || !named.ok()) {
+    spdlog::error("rmdir: directory {} got an entry while it was removed and lost its name \"{}\"",
+                  ino, name_);
+  }
+  co_return fail(make_error(ENOTEMPTY, "got an entry while it was removed"));
+}
+
+Task<Result<Attr>> UnlinkOp::resume_name() {
+  const Ino ino = log_.record().ino;
+  Result<wire::LookupReply> there = co_await ops_.lookup(dir_, name_);
+  if (!there.ok() && there.error().code != ENOENT) co_return there.error();
+  Result<Attr> done = make_error(EIO, {});
+  if (there.ok() && there->ino == ino) {
+    done = co_await remove_name();
+  } else {
+    done = co_await name_refused(CFS_RC_NOT_EXIST, true, make_error(ENOENT, {}));
+  }
+  co_return done;
+}
+
+// ---------------------------------------------------------------- with transaction
+
+Task<Result<Attr>> UnlinkOp::run_tx() {
+  const Ino ino = log_.record().ino;
+  Transaction tx(ops_, log_, wire::kTxRemove);
+  Result<void> ready = tx.add_inode(ino);
+  if (ready.ok()) ready = tx.add_dentry(dir_, name_);
+  if (ready.ok()) ready = co_await tx.begin(dir_);
+  if (!ready.ok()) co_return fail(ready.error());
+  if (!log_.write(Step::kTxStarted)) co_return stopped();
+  Result<Attr> done = co_await send_parts(tx);
+  co_return done;
+}
+
+Task<Result<Attr>> UnlinkOp::send_parts(Transaction& tx) {
+  wire::TxDeleteDentryReq name;
+  name.pino = dir_;
+  name.name = name_;
+  name.ino = log_.record().ino;
+  wire::TxUnlinkInodeReq link;
+  link.ino = log_.record().ino;
+  std::vector<Task<RawAnswer>> parts;
+  parts.push_back(tx.part<wire::TxDeleteDentryReq>(dir_, std::move(name)));
+  parts.push_back(tx.part<wire::TxUnlinkInodeReq>(log_.record().ino, std::move(link)));
+  std::vector<RawAnswer> got = co_await when_all<RawAnswer>(ops_.loop(), std::move(parts));
+  // a name whose inode is gone may be removed
+  if (got[1].result == CFS_RC_NOT_EXIST) got[1].result = CFS_RC_OK;
+  for (const RawAnswer& part : got) {
+    if (part.result == CFS_RC_OK) continue;
+    co_await tx.rollback();
+    co_return fail(part.result, part.error);
+  }
+  Result<Attr> done = co_await end_tx(tx);
+  co_return done;
+}
+
+Task<Result<Attr>> UnlinkOp::end_tx(Transaction& tx) {
+  if (!log_.write(Step::kTxCommit)) co_return stopped();
+  const RawAnswer committed = co_await tx.commit();
+  if (committed.result != CFS_RC_OK) {
+    Result<wire::LookupReply> there = co_await ops_.lookup(dir_, name_);
+    const bool removed = committed.lost && !there.ok() && there.error().code == ENOENT;
+    if (!removed) co_return fail(committed.result, committed.error);
+  }
+  Result<Attr> done = co_await tx_answer();
+  co_return done;
+}
+
+Task<Result<Attr>> UnlinkOp::tx_answer() {
+  const ProgressRecord& r = log_.record();
+  Result<wire::InodeInfo> info = co_await ops_.inode(r.ino);
+  if (info.ok()) co_return succeed(to_attr(*info));
+  co_return succeed(Attr{.ino = r.ino, .mode = r.mode});
+}
+
+Task<Result<Attr>> UnlinkOp::resume_tx() {
+  Transaction tx(ops_, log_, wire::kTxRemove);
+  Result<Attr> done = make_error(EIO, {});
+  if (log_.found() == Step::kTxCommit) {
+    const RawAnswer committed = co_await tx.commit();
+    Result<wire::LookupReply> there = co_await ops_.lookup(dir_, name_);
+    const bool still = there.ok() && there->ino == log_.record().ino;
+    if (committed.result == CFS_RC_OK || !still) {
+      done = co_await tx_answer();
+      co_return done;
+    }
+  }
+  co_await tx.rollback();
+  done = co_await start();
+  co_return done;
+}
+
+}  // namespace cfs

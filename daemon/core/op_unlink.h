@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Remove a name: unlink and rmdir.
+///
+/// Purpose  Name first, link count second; with transactions both in one. The inode itself is
+///          evicted later, when nobody has it open.
+/// Threads  The loop's. Lifetime  One call.
+/// Failure  ENOENT, EISDIR, ENOTDIR, ENOTEMPTY, EPERM (delete lock), EACCES (root of a quota). A
+///          link count that could not be lowered is logged, not reported: the name is gone.
+/// Source   CubeFS v3.5.3 sdk/meta/api.go (Delete_ll), client/fs/dir.go (Remove); POSIX unlink,
+///          rmdir.
+#pragma once
+
+#include "daemon/core/op_base.h"
+#include "daemon/core/transaction.h"
+
+namespace cfs {
+
+class UnlinkOp final : NameOp {
+ public:
+  UnlinkOp(MetaOps& ops, Progress& progress, Ino dir, std::string name, bool is_dir);
+  Task<Result<Attr>> run();
+
+ private:
+  Task<Result<Attr>> start();
+  Task<Result<void>> check();
+  Task<Result<void>> check_inode(Ino ino);
+  Task<Result<Attr>> remove_name();
+  Task<Result<Attr>> name_refused(std::uint8_t result, bool lost, Error error);
+  Task<Result<Attr>> remove_link();
+  Task<Result<Attr>> restore(Ino ino);
+  Task<Result<Attr>> restore_name(Ino ino);
+  Task<Result<Attr>> resume_name();
+  Task<Result<Attr>> run_tx();
+  Task<Result<Attr>> send_parts(Transaction& tx);
+  Task<Result<Attr>> end_tx(Transaction& tx);
+  Task<Result<Attr>> tx_answer();
+  Task<Result<Attr>> resume_tx();
+
+  Ino dir_;
+  std::string name_;
+  bool is_dir_;
+  std::int64_t ctime_ = 0;  ///< of the inode, when the volume has a delete lock
+};
+
+/// ENOTEMPTY when a directory has entries. nlink of a directory is 2 + entries.
+/// Source: CubeFS metanode/partition_fsmop_dentry.go.
+Result<void> check_empty(const wire::InodeInfo& dir);
+
+}  // namespace cfs

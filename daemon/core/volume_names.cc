@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Volume: lookup, directory pages, and the entrances of the operations that change names.
+///
+/// Source   CubeFS v3.5.3 client/fs/dir.go, sdk/meta/api.go.
+#include <spdlog/spdlog.h>
+
+#include <map>
+
+#include "daemon/base/when_all.h"
+#include "daemon/core/op_create.h"
+#include "daemon/core/op_link.h"
+#include "daemon/core/op_rename.h"
+#include "daemon/core/op_unlink.h"
+#include "daemon/core/volume_impl.h"
+
+namespace cfs {
+namespace {
+
+constexpr std::uint32_t kPageMax = 4096;
+constexpr std::uint32_t kPageDefault = 1024;
+
+/// A name the kernel can hand back to us; others cannot be opened and are left out.
+bool usable(const wire::Dentry& d) {
+  return d.ino != 0 && check_name(d.name).ok();
+}
+
+std::uint32_t type_bits(std::uint32_t go_mode) {
+  return wire::from_go_mode(go_mode) & S_IFMT;
+}
+
+/// Page from a reply: drop the marker's own entry, and only that.
+std::vector<DirEntry> to_entries(const wire::ReadDirReply& reply, const std::string& marker) {
+  std::vector<DirEntry> out;
+  out.reserve(reply.children.size());
+  for (const wire::Dentry& d : reply.children) {
+    if ((!marker.empty() && d.name == marker) || !usable(d)) continue;
+    DirEntry entry;
+    entry.name = d.name;
+    entry.ino = d.ino;
+    entry.type = type_bits(d.type);
+    out.push_back(std::move(entry));
+  }
+  return out;
+}
+
+}  // namespace
+
+Task<Result<Attr>> VolumeImpl::lookup(Ino dir, std::string name) {
+  const Result<void> open = open_for_use();
+  if (!open.ok()) co_return open.error();
+  const Result<void> good = check_name(name);
+  if (!good.ok()) co_return good.error();
+  const Busy busy(*this);
+  Result<wire::LookupReply> there = co_await ops_.lookup(dir, std::move(name));
+  if (!there.ok()) co_return there.error();
+  Result<wire::InodeInfo> info = co_await ops_.inode(there->ino);
+  if (info.ok()) co_return to_attr(*info);
+  if (info.error().code != ENOENT) co_return info.error();
+  // A name without an inode: a file without rights stands for it, so that it can be removed.
+  // Source: CubeFS client/fs/dir.go (Lookup, DummyInode).
+  co_return Attr{.ino = there->ino, .mode = S_IFREG, .nlink = 1};
+}
+
+// ---------------------------------------------------------------- readdir
+
+Task<Result<DirPage>> VolumeImpl::readdir(Ino dir, std::string marker, std::uint32_t limit) {
+  const Result<void> open = open_for_use();
+  if (!open.ok()) co_return open.error();
+  const Busy busy(*this);
+  if (limit == 0) limit = kPageDefault;
+  wire::ReadDirLimitReq req;
+  req.pino = dir;
+  req.marker = marker;
+  req.limit = std::min(limit, kPageMax) + (marker.empty() ? 0 : 1);  // the marker comes again
+  const std::uint64_t asked = req.limit;
+  Answer<wire::ReadDirReply> got = co_await ops_.client().send_to<wire::ReadDirLimitReq>(
+      dir, std::move(req), CallMode{.read = true});
+  if (!got.ok()) co_return answer_error(got.result, got.error);
+  DirPage page;
+  page.eof = got.reply.children.size() < asked;
+  page.entries = to_entries(got.reply, marker);
+  co_await fill_attrs(&page.entries);
+  co_return page;
+}
+
+/// One request per partition, side by side; what does not answer stays without attributes.
+Task<void> VolumeImpl::fill_attrs(std::vector<DirEntry>* entries) {
+  std::map<std::uint64_t, std::vector<Ino>> by_partition;
+  const std::shared_ptr<const MetaView> view = views_->meta();
+  for (const DirEntry& e : *entries) {
+    const MetaPartition* p = view->of_inode(e.ino);
+    if (p != nullptr) by_partition[p->id].push_back(e.ino);
+  }
+  std::vector<Task<Result<wire::BatchInodeGetReply>>> asks;
+  for (auto& [partition, inodes] : by_partition) {
+    asks.push_back(batch_get(partition, std::move(inodes)));
+  }
+  std::vector<Result<wire::BatchInodeGetReply>> got =
+      co_await when_all<Result<wire::BatchInodeGetReply>>(loop_, std::move(asks));
+  std::unordered_map<Ino, const wire::InodeInfo*> infos;
+  for (const Result<wire::BatchInodeGetReply>& reply : got) {
+    if (!reply.ok()) continue;
+    for (const wire::InodeInfo& info : reply->infos) infos[info.ino] = &info;
+  }
+  for (DirEntry& e : *entries) {
+    const auto info = infos.find(e.ino);
+    if (info == infos.end()) continue;
+    e.attr = to_attr(*info->second);
+    e.type = e.attr.mode & S_IFMT;  // a replaced name may still carry its first type
+  }
+}
+
+Task<Result<wire::BatchInodeGetReply>> VolumeImpl::batch_get(std::uint64_t partition,
+                                                             std::vector<Ino> inodes) {
+  wire::BatchInodeGetReq req;
+  req.inos = std::move(inodes);
+  Answer<wire::BatchInodeGetReply> got = co_await ops_.client().send<wire::BatchInodeGetReq>(
+      partition, std::move(req), CallMode{.read = true});
+  if (!got.ok()) co_return answer_error(got.result, got.error);
+  co_return std::move(got.reply);
+}
+
+// ---------------------------------------------------------------- changes of names
+
+Task<Result<Attr>> VolumeImpl::create(Ino dir, std::string name, std::uint32_t mode,
+                                      std::string target, Caller who, Progress& progress) {
+  const Result<void> may = may_change(name);
+  if (!may.ok()) co_return may.error();
+  if (S_ISCHR(mode) || S_ISBLK(mode)) co_return make_error(EPERM, "CubeFS has no device nodes");
+  if ((mode & S_IFMT) == 0) mode |= S_IFREG;
+  const Busy busy(*this);
+  CreateOp op(ops_, progress, CreateOp::Args{dir, std::move(name), mode, std::move(target), who});
+  Result<Attr> done = co_await op.run();
+  co_return done;
+}
+
+Task<Result<Attr>> VolumeImpl::unlink(Ino dir, std::string name, bool is_dir, Progress& progress) {
+  const Result<void> may = may_change(name);
+  if (!may.ok()) co_return may.error();
+  const Busy busy(*this);
+  UnlinkOp op(ops_, progress, dir, std::move(name), is_dir);
+  Result<Attr> done = co_await op.run();
+  co_return done;
+}
+
+Task<Result<Attr>> VolumeImpl::rename(Ino dir, std::string name, Ino new_dir, std::string new_name,
+                                      bool no_replace, Progress& progress) {
+  Result<void> may = may_change(name);
+  if (may.ok()) may = check_name(new_name);
+  if (!may.ok()) co_return may.error();
+  const Busy busy(*this);
+  RenameOp op(ops_, progress,
+              RenameOp::Args{dir, std::move(name), new_dir, std::move(new_name), no_replace});
+  Result<Attr> done = co_await op.run();
+  co_return done;
+}
+
+Task<Result<Attr>> VolumeImpl::link(Ino ino, Ino dir, std::string name, Progress& progress) {
+  const Result<void> may = may_change(name);
+  if (!may.ok()) co_return may.error();
+  const Busy busy(*this);
+  LinkOp op(ops_, progress, ino, dir, std::move(name));
+  Result<Attr> done = co_await op.run();
+  co_return done;
+}
+
+}  // namespace cfs
