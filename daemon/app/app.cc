@@ -9,6 +9,7 @@
 #include <csignal>
 
 #include "daemon/app/process.h"
+#include "daemon/base/log.h"
 
 namespace cfs {
 namespace {
@@ -44,7 +45,8 @@ App::App(const Options& options, std::unique_ptr<Loop> loop, FuseFactory fuse)
       pool_(*loop_),
       kernel_(*loop_, pool_, options.counts),
       fuse_(*loop_, pool_, std::move(fuse)),
-      commands_(*loop_, pool_, kernel_, fuse_, ask_to_stop) {}
+      trace_(trace_settings()),
+      commands_(*loop_, pool_, kernel_, fuse_, trace_, ask_to_stop) {}
 
 App::~App() {
   if (signals_ >= 0) ::close(signals_);
@@ -69,6 +71,9 @@ Result<void> App::start() {
   admin_ = std::move(admin).value();
   kernel_.on_sessions_change = [this] { mounts_changed(); };
   fuse_.on_change = [this] { mounts_changed(); };
+  kernel_.on_attach = [this] {
+    if (options_.trace) trace_.start();
+  };
   attach_kernel();
   admin_->start();
   loop_->spawn(wait_for_signal());
@@ -85,6 +90,17 @@ void App::attach_kernel() {
   } else {
     spdlog::warn("{}", attached.error().text());
   }
+}
+
+/// One line per second at most: a server that hangs makes every request slow.
+TraceLoader::Settings App::trace_settings() const {
+  auto log = [limit = LogLimit(1000)](const cfs_trace_slow& slow) mutable {
+    if (!limit.allow()) return;
+    spdlog::warn("slow request: session {}, {} of inode {} took {} ms, result {} ({} more before)",
+                 slow.session, op_name(static_cast<std::uint16_t>(slow.op)), slow.ino,
+                 slow.latency_ns / 1'000'000, slow.res, limit.swallowed());
+  };
+  return {.slow_ns = std::uint64_t{options_.trace_slow_ms} * 1'000'000, .on_slow = std::move(log)};
 }
 
 void App::run() {
@@ -141,6 +157,7 @@ Task<void> App::shut_down() {
   admin_->stop();
   co_await fuse_.stop();
   co_await kernel_.stop(kDrainGrace);
+  trace_.stop();
   co_await pool_.close();
   loop_->stop();
 }

@@ -17,6 +17,7 @@
 #include "daemon/app/commands.h"
 #include "daemon/app/fuse_mounts.h"
 #include "daemon/app/options.h"
+#include "daemon/bpf/trace_loader.h"
 #include "daemon/kernel/kernel_front.h"
 #include "daemon/kernel/volume_pool.h"
 
@@ -43,6 +44,7 @@ class App {
   Task<void> auto_exit(Millis delay, std::uint64_t ticket);
   void attach_kernel();
   void mounts_changed();
+  [[nodiscard]] TraceLoader::Settings trace_settings() const;
   [[nodiscard]] bool idle() const;
 
   Options options_;
@@ -51,6 +53,7 @@ class App {
   VolumePool pool_;
   KernelFront kernel_;
   FuseMounts fuse_;
+  TraceLoader trace_;
   Commands commands_;
   std::unique_ptr<AdminServer> admin_;
   bool memory_locked_ = false;

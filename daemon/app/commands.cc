@@ -61,6 +61,23 @@ Json kernel_counters(const cfs_stats& s) {
               {"dirty_inodes", s.dirty_inodes}};
 }
 
+Json latency_json(const OpLatency& one) {
+  Json buckets = Json::array();
+  for (unsigned i = 0; i < CFS_TRACE_BUCKETS; ++i) {
+    if (one.sum.bucket[i] == 0) continue;
+    buckets.push_back(Json{{"from_ns", bucket_start_ns(i)}, {"count", one.sum.bucket[i]}});
+  }
+  return Json{{"op", op_name(one.op)},
+              {"count", one.sum.count},
+              {"errors", one.sum.errors},
+              {"mean_ns", one.mean_ns()},
+              {"p50_ns", one.percentile_ns(50)},
+              {"p99_ns", one.percentile_ns(99)},
+              {"max_ns", one.sum.max_ns},
+              {"slow_lost", one.sum.slow_lost},
+              {"buckets", buckets}};
+}
+
 std::string abi_text(std::uint32_t abi) {
   return std::to_string(abi >> 16) + "." + std::to_string(abi & 0xFFFF);
 }
@@ -73,6 +90,7 @@ Task<Result<Json>> Commands::run(admin::Command command) {
   if (name == admin::kStatus) co_return status();
   if (name == admin::kMounts) co_return mounts();
   if (name == admin::kRequests) co_return requests();
+  if (name == admin::kLatency) co_return latency();
   if (name == admin::kStats) co_return stats(command.args);
   if (name == admin::kLastError) co_return last_error(command.args);
   if (name == admin::kPrepare) co_return co_await prepare(command.args);
@@ -125,6 +143,14 @@ Json Commands::requests() const {
     for (const InFlight& request : front->in_flight()) list.push_back(request_json(request, now));
   }
   return Json{{"requests", list}};
+}
+
+Result<Json> Commands::latency() const {
+  const auto all = trace_.read();
+  if (!all) return all.error();
+  Json list = Json::array();
+  for (const OpLatency& one : *all) list.push_back(latency_json(one));
+  return Json{{"operations", list}};
 }
 
 Result<Json> Commands::session_stats(std::uint32_t id) {

@@ -12,6 +12,7 @@
 
 #include "daemon/app/admin_server.h"
 #include "daemon/app/fuse_mounts.h"
+#include "daemon/bpf/trace_loader.h"
 #include "daemon/kernel/kernel_front.h"
 
 namespace cfs {
@@ -19,8 +20,13 @@ namespace cfs {
 class Commands final : public AdminHandler {
  public:
   Commands(Loop& loop, VolumePool& pool, KernelFront& kernel, FuseMounts& fuse,
-           std::function<void()> shut_down)
-      : loop_(loop), pool_(pool), kernel_(kernel), fuse_(fuse), shut_down_(std::move(shut_down)) {}
+           const TraceLoader& trace, std::function<void()> shut_down)
+      : loop_(loop),
+        pool_(pool),
+        kernel_(kernel),
+        fuse_(fuse),
+        trace_(trace),
+        shut_down_(std::move(shut_down)) {}
 
   Task<Result<Json>> run(admin::Command command) override;
 
@@ -29,6 +35,7 @@ class Commands final : public AdminHandler {
   [[nodiscard]] Json status() const;
   [[nodiscard]] Json mounts() const;
   [[nodiscard]] Json requests() const;
+  [[nodiscard]] Result<Json> latency() const;
   Result<Json> stats(const Json& args);
   Result<Json> last_error(const Json& args) const;
   Task<Result<Json>> prepare(Json args);
@@ -40,6 +47,7 @@ class Commands final : public AdminHandler {
   VolumePool& pool_;
   KernelFront& kernel_;
   FuseMounts& fuse_;
+  const TraceLoader& trace_;
   std::function<void()> shut_down_;
   std::int64_t started_ms_ = Loop::now_ms();
 };

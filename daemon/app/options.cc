@@ -23,6 +23,11 @@ ParsedOptions parse_options(int argc, char** argv) {
   cli.add_option("--pid-file", options.pid_file, "Write the process id here");
   cli.add_option("--connections", options.connections,
                  "Connections to each data node: read=N,append=N,overwrite=N (2, 2, 1)");
+  cli.add_flag("--trace,!--no-trace", options.trace,
+               "Latency histograms of the module's requests (BPF; default: on where it works)");
+  cli.add_option("--trace-slow-ms", options.trace_slow_ms,
+                 "Log requests of the module that took this long or longer (0: none)")
+      ->check(CLI::Range(0U, 3'600'000U));
   cli.add_option("--auto-exit", options.auto_exit_s,
                  "End when nothing has been mounted for this many seconds (0: never)");
   try {

@@ -20,9 +20,11 @@ struct Options {
   std::string log_level = "info";
   std::string log_file;  ///< empty: stderr in the foreground, else syslog; "syslog"
   std::string pid_file;
-  std::string connections;   ///< as given; see counts
-  ConnectionCounts counts;   ///< connections per data node
-  unsigned auto_exit_s = 0;  ///< end when nothing was mounted for so long; 0: never
+  std::string connections;     ///< as given; see counts
+  ConnectionCounts counts;     ///< connections per data node
+  bool trace = true;           ///< latency histograms by BPF, where the kernel can
+  unsigned trace_slow_ms = 0;  ///< log kernel requests that took so long; 0: none
+  unsigned auto_exit_s = 0;    ///< end when nothing was mounted for so long; 0: never
 };
 
 /// The options, or the exit code when there is nothing to run.
