@@ -146,7 +146,8 @@ void TraceLoader::watch_slow() const {
 Result<std::vector<OpLatency>> TraceLoader::read() const {
   switch (state()) {
     case State::kOff:
-      return make_error(ENODATA, "latency histograms are off");
+      return make_error(
+          ENODATA, "no BPF program: cfsd is not attached to the module, or was told --no-trace");
     case State::kLoading:
       return make_error(EAGAIN, "the BPF program is being loaded");
     case State::kRefused:

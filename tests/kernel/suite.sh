@@ -104,6 +104,18 @@ forced_umount_without_daemon() {
   start_daemon
 }
 
+lookups_counted() { "$CFSCTL" latency | awk '$1 == "lookup" {n = $2} END {print n + 0}'; }
+
+# The BPF program sees each request. It is loaded in the background; with none attached `latency` fails and says why.
+bpf_counts() {
+  local before after i
+  until_ok 30 "$CFSCTL" latency || { "$CFSCTL" latency; return 1; }
+  before=$(lookups_counted)
+  for i in 1 2 3 4 5; do stat "$MNT/not-there-$RANDOM-$i" >/dev/null 2>&1; done
+  after=$(lookups_counted)
+  [ $((after - before)) -ge 5 ] || { echo "5 names were looked up, counted were $before, then $after"; return 1; }
+}
+
 no_requests_left() { [ ! -e /proc/fs/netfs/requests ] || ! grep -q '[0-9]' <(tail -n +3 /proc/fs/netfs/requests); }
 
 unloads() {
@@ -118,6 +130,7 @@ check cluster-up curl_ready
 check mount mount_volume test "$MNT"
 check mount-shown shows_mount
 check rmmod-refused-while-mounted busy_refused
+check bpf-trace-counts bpf_counts
 export CFS_TEST_DIR=$MNT
 if [ $SHORT = 1 ]; then
   CFS_FSX_OPS=150 "$B/tests/fs/fs_suite" --gtest_brief=1 --gtest_filter='-Names.ReaddirManyEntries:Names.DeepTree:Data.Large' || failed=1
