@@ -191,7 +191,10 @@ Task<Result<DataPartition>> ViewKeeper::fetch_partition(std::uint64_t id) {
   request.params.emplace_back("id", std::to_string(id));
   Result<wire::DataPartitionInfo> info = co_await ask<wire::DataPartitionInfo>(std::move(request));
   if (!info.ok()) {
-    co_return make_error(EIO, "data partition " + std::to_string(id) + ": " + info.error().text());
+    // EIO says that the partition is gone for good; a silent or failing master does not say that
+    const int code = info.error().code;
+    const int told = code == ENOENT ? EIO : (code == EIO ? EAGAIN : code);
+    co_return make_error(told, "data partition " + std::to_string(id) + ": " + info.error().text());
   }
   DataPartition partition = to_data_partition(*info);
   partition.id = id;
