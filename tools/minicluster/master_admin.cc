@@ -24,7 +24,8 @@ class Numbers {
 
   template <class T>
   Numbers& read(const std::string& name, T* field, int64_t min, int64_t max) {
-    Result<int64_t> n = r_.number(name, static_cast<int64_t>(*field));
+    if (!r_.has(name)) return *this;
+    Result<int64_t> n = r_.number(name, 0);
     if (!n || *n < min || *n > max) {
       if (error_.empty()) error_ = "parameter " + name + " is invalid";
     } else {

@@ -134,13 +134,14 @@ Outcome arm(Cluster& cluster, const MasterRequest& r, FaultKind kind) {
   return {};
 }
 
-/// set=NAME=VALUE as in data_knobs.h; node= absent: every data node.
+/// knob=NAME and value= as in data_knobs.h; node= absent: every data node.
 Outcome set_knob(Cluster& cluster, const MasterRequest& r) {
   const std::string address = node_of(cluster, r);
   if (!address.empty() && cluster.find_data_slot(address) == nullptr) return no_such_node(address);
   for (const auto& slot : cluster.data_slots()) {
     if (!address.empty() && slot->node->address() != address) continue;
-    if (Outcome wrong = slot->knobs.set(r.get("set")); !wrong.empty()) return wrong;
+    Outcome wrong = slot->knobs.set(r.get("knob") + "=" + r.get("value"));
+    if (!wrong.empty()) return wrong;
   }
   return {};
 }
@@ -231,7 +232,7 @@ const std::map<std::string, Action> kActions = {
     {"force_result", arm_kind<FaultKind::kForceResult>},  // value=code
     {"drop_reply", arm_kind<FaultKind::kDropReply>},
     {"close_after", arm_kind<FaultKind::kCloseAfter>},
-    {"knob", set_knob},           // set=NAME=VALUE of data nodes
+    {"knob", set_knob},           // knob=NAME, value= of data nodes
     {"status", set_status},       // mp= or dp=, status=
     {"split", split},             // vol=, room=
     {"policy", set_policy},       // deleted_s=, orphan_s=, tx_keep_s=, election_ms=, dir_limit=

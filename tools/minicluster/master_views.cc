@@ -184,6 +184,17 @@ ordered_json to_json(const T& message) {
   return ordered_json::parse(wire::encode_reply(message))["data"];
 }
 
+/// A volume's statistics as the cluster document has them: the parts per class are missing.
+ordered_json short_vol_stat(Cluster& cluster, const Volume& volume) {
+  wire::VolStatInfo stat = vol_stat_info(cluster, volume);
+  stat.used_ratio = ratio(stat.used_bytes, stat.total_bytes, 3);
+  stat.default_storage_class = 0;
+  stat.stat_by_storage_class = {};
+  stat.stat_migrate_storage_class = {};
+  stat.stat_by_dp_media_type = {};
+  return to_json(stat);
+}
+
 std::string envelope(const ordered_json& data) {
   return ordered_json{{"code", 0}, {"msg", "success"}, {"data", data}}.dump();
 }
@@ -286,7 +297,6 @@ wire::DataPartitionsView partitions_view(Cluster& cluster, const Volume& volume)
   for (const DataPartitionRow* row : topology->data_of(volume.name)) {
     out.partitions.push_back(data_view(cluster, *row, volume.storage_class));
   }
-  out.stat_by_class = class_stat(volume, 0, cluster.used_bytes(volume.name));
   return out;
 }
 
@@ -310,9 +320,7 @@ std::string cluster_document(Cluster& cluster) {
   doc["MaxDataPartitionID"] = topology->next_data - 1;
   doc["MaxMetaPartitionID"] = topology->next_meta - 1;
   for (const auto& [name, volume] : topology->volumes) {
-    ordered_json stat = to_json(vol_stat_info(cluster, volume));
-    stat["UsedRatio"] = ratio(stat["UsedSize"], stat["TotalSize"], 3);
-    doc["VolStatInfo"].push_back(stat);
+    doc["VolStatInfo"].push_back(short_vol_stat(cluster, volume));
   }
   uint64_t id = 0;
   for (const auto& m : cluster.masters()) {

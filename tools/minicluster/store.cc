@@ -86,9 +86,11 @@ class LmdbTxn final : public Txn {
   }
 
   Result<void> commit() override {
+    MDB_txn* txn = std::exchange(txn_, nullptr);
     if (failed_ == 0) {
-      MDB_txn* txn = std::exchange(txn_, nullptr);
       note(mdb_txn_commit(txn));
+    } else if (txn != nullptr) {
+      mdb_txn_abort(txn);  // frees the writer lock now, not when the object goes
     }
     if (failed_ != 0) return lmdb_error(failed_, "metadata store");
     return {};
