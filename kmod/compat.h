@@ -56,6 +56,13 @@ static inline bool cfs_inode_is_new(struct inode *inode)
 #endif
 }
 
+/* 6.19: without the operation there are no leases; before, there were, and this refused them. */
+#ifdef CFS_NOSETLEASE
+#define cfs_setlease	simple_nosetlease
+#else
+#define cfs_setlease	NULL
+#endif
+
 /* 6.17: dentry operations are set by a function. */
 static inline void cfs_set_d_op(struct super_block *sb, const struct dentry_operations *ops)
 {

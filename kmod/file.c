@@ -16,6 +16,7 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/uio.h>
+#include "compat.h"
 #include "data.h"
 
 /*
@@ -207,5 +208,5 @@ const struct file_operations cfs_file_fops = {
 	.mmap		= cfs_file_mmap,
 	.splice_read	= filemap_splice_read,
 	.splice_write	= iter_file_splice_write,
-	.setlease	= simple_nosetlease,
+	.setlease	= cfs_setlease,
 };

@@ -11,7 +11,8 @@
  *   open(/dev/cubefs), CFS_IOC_ATTACH, mmap progress records, CFS_IOC_SESSIONS (mounts left by a former daemon:
  *   publish their views again), park CFS_URING_FETCH commands on an io_uring with SQE128. Each completion is one
  *   request in the buffer the command named; CFS_URING_COMMIT_AND_FETCH answers it and parks the slot again.
- *   To stop: CFS_IOC_DRAIN completes the parked commands with -ESHUTDOWN, then close.
+ *   To stop: CFS_IOC_DRAIN completes the parked commands with -ESHUTDOWN and delivers nothing more; what the daemon
+ *   holds may still be answered (that command then ends with -ESHUTDOWN too). Then close.
  *   A mount: cfsctl calls fsmount; the kernel sends CFS_OP_MOUNT with the configuration string; the daemon contacts
  *   the cluster, publishes nodes, rows and writable lists, and answers with struct cfs_mount_reply.
  *
@@ -19,9 +20,16 @@
  *   Closing the attached file (or dying) leaves mounts, connections and tables as they are. Requests that the daemon had
  *   not answered are handed to the next one with CFS_REQ_F_RESUMED; their progress record tells how far the former one
  *   came. New requests wait for a daemon up to the mount's limit, then fail with ETIMEDOUT. A killed waiter of an
- *   undelivered request withdraws it; of a delivered one, leaves it: the answer is then dropped.
+ *   undelivered request withdraws it; of a delivered one, leaves it: the answer is then dropped. Caller and daemon both
+ *   gone: a request that must not be repeated blindly still reaches the next daemon, with CFS_REQ_F_RESUMED |
+ *   CFS_REQ_F_FORGET, to be finished. A slot is used again only after its answer or the daemon's death, so a progress
+ *   record never changes under the daemon that holds it.
+ *   CFS_IOC_SESSIONS also lists a mount whose CFS_OP_MOUNT is still under way (it comes again, RESUMED). CFS_OP_UNMOUNT is
+ *   the last request of a mount; it may come while a CFS_OP_MOUNT whose caller gave up is being worked on, and is not
+ *   sent to a daemon that attached after the mount was gone.
  *
  * Compatibility
+ *   ioctls are told apart by their number alone, not by the size in it.
  *   Every ioctl struct begins with __u32 len, its size for the caller. The kernel accepts a shorter one (missing tail = 0) and
  *   a longer one whose unknown tail is zero (else E2BIG). Feature bits are agreed at attach. Numbers never change meaning.
  *   old daemon, new kernel: new features are off.  new daemon, old kernel: the same, by the agreed bits.
@@ -92,8 +100,9 @@ enum cfs_op {
 	CFS_OP_SETATTR = 6,	/* inode, setattr                                      cfs_attr; repeat */
 	CFS_OP_READDIR = 7,	/* directory, readdir  name = marker                   cfs_dirent...; repeat */
 	CFS_OP_CREATE = 8,	/* directory, create   name, data = symlink target     cfs_attr */
-	CFS_OP_UNLINK = 9,	/* directory, unlink   name                            cfs_attr of the removed */
-	CFS_OP_RENAME = 10,	/* directory, rename   name, name2                     cfs_attr of the overwritten, ino 0 if none */
+	CFS_OP_UNLINK = 9,	/* directory, unlink   name                            cfs_attr of the removed, nlink after it */
+	CFS_OP_RENAME = 10,	/* directory, rename   name, name2                     cfs_attr of the overwritten, ino 0 if none;
+				 *                                                     entry_valid_ms: of the new name, in any case */
 	CFS_OP_LINK = 11,	/* inode, link         name                            cfs_attr */
 	CFS_OP_READLINK = 12,	/* inode                                               target bytes; repeat */
 	CFS_OP_GETXATTR = 13,	/* inode               name                            value bytes; repeat */
@@ -103,7 +112,7 @@ enum cfs_op {
 	CFS_OP_EXTENTS = 17,	/* inode                                               cfs_extents + cfs_ekey...; repeat */
 	CFS_OP_COMMIT = 18,	/* inode, commit       data = cfs_ekey...              cfs_commit_reply; repeat */
 	CFS_OP_TRUNCATE = 19,	/* inode, truncate                                     cfs_attr; repeat */
-	CFS_OP_EVICT = 20,	/* inode (nlink 0, last user gone)                     none; repeat */
+	CFS_OP_EVICT = 20,	/* inode (nlink 0, last user gone)                     none; repeat; nobody waits */
 	CFS_OP_EVENT = 21,	/* event                                               none; nobody waits */
 };
 
@@ -145,7 +154,7 @@ struct cfs_req {
 	__u16 flags;		/* CFS_REQ_F_* */
 	__u64 id;		/* unique while the module is loaded, never 0 */
 	__u32 slot;		/* index of the progress record */
-	__u32 session;		/* mount, > 0 */
+	__u32 session;		/* mount, > 0; 0 in events of connections */
 	__u64 ino;		/* subject, see enum cfs_op */
 	__u64 seq;		/* counter sequence when the request was made */
 	__u32 uid;		/* of the caller, initial user namespace */
@@ -276,7 +285,10 @@ struct cfs_uring_cmd {
 };
 #define CFS_URING_FETCH			_IOW('C', 0x20, struct cfs_uring_cmd)
 #define CFS_URING_COMMIT_AND_FETCH	_IOW('C', 0x21, struct cfs_uring_cmd)
-/* CQE res of both: bytes of the request; -ESHUTDOWN drained; -EFAULT, -EINVAL, -ENOTCONN, -ENOENT (unknown id). */
+/*
+ * CQE res of both: bytes of the request; -ESHUTDOWN drained; -ECANCELED; -EINVAL, -ENOTCONN. COMMIT also: -EFAULT, -ENOMEM
+ * (the answer could not be read and is still owed), -ENOENT (unknown id). After an error nothing is parked: FETCH again.
+ */
 
 /* ---- ioctls ---- */
 struct cfs_attach {
