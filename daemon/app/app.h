@@ -17,6 +17,7 @@
 #include "daemon/app/commands.h"
 #include "daemon/app/fuse_mounts.h"
 #include "daemon/app/options.h"
+#include "daemon/app/tracing.h"
 #include "daemon/bpf/trace_loader.h"
 #include "daemon/kernel/kernel_front.h"
 #include "daemon/kernel/volume_pool.h"

@@ -7,7 +7,9 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/sinks/syslog_sink.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
 #include <syslog.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -60,8 +62,17 @@ class RateLimitedSink final : public spdlog::sinks::base_sink<std::mutex> {
   spdlog::log_clock::time_point last_ = spdlog::log_clock::now();
 };
 
+}  // namespace
+
+bool stderr_is_file() {
+  struct stat st {};
+  return ::fstat(STDERR_FILENO, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+namespace {
+
 Result<spdlog::sink_ptr> make_sink(const std::string& target, bool foreground) {
-  if (target == "syslog" || (target.empty() && !foreground)) {
+  if (target == "syslog" || (target.empty() && !foreground && !stderr_is_file())) {
     return spdlog::sink_ptr(std::make_shared<spdlog::sinks::syslog_sink_mt>(
         "cfsd", LOG_PID | LOG_NDELAY, LOG_DAEMON, false));
   }

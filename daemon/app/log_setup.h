@@ -24,6 +24,9 @@ struct LogRate {
 /// Wraps a sink: what comes too fast is counted and reported when it is quiet again.
 [[nodiscard]] spdlog::sink_ptr rate_limited(spdlog::sink_ptr inner, LogRate rate = {});
 
+/// Somebody redirected it on purpose: a daemon in the background goes on writing there.
+[[nodiscard]] bool stderr_is_file();
+
 /// `target` as Options::log_file; `foreground` decides what empty means.
 Result<void> set_up_log(const std::string& target, const std::string& level, bool foreground);
 

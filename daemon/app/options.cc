@@ -3,9 +3,18 @@
 #include "daemon/app/options.h"
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <iostream>
 
 namespace cfs {
+namespace {
+
+/// The daemon leaves its directory when it goes to the background.
+void make_absolute(std::string& path) {
+  if (!path.empty() && path != "syslog") path = std::filesystem::absolute(path).string();
+}
+
+}  // namespace
 
 ParsedOptions parse_options(int argc, char** argv) {
   Options options;
@@ -18,8 +27,9 @@ ParsedOptions parse_options(int argc, char** argv) {
   cli.add_option("--log-level", options.log_level, "What is logged")
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
       ->capture_default_str();
-  cli.add_option("--log-file", options.log_file,
-                 "File, or 'syslog'; default: stderr in the foreground, else syslog");
+  cli.add_option(
+      "--log-file", options.log_file,
+      "File, or 'syslog'; default: stderr in the foreground or if it is a file, else syslog");
   cli.add_option("--pid-file", options.pid_file, "Write the process id here");
   cli.add_option("--connections", options.connections,
                  "Connections to each data node: read=N,append=N,overwrite=N (2, 2, 1)");
@@ -41,6 +51,9 @@ ParsedOptions parse_options(int argc, char** argv) {
     return {std::nullopt, 2};
   }
   options.counts = *counts;
+  make_absolute(options.log_file);
+  make_absolute(options.pid_file);
+  make_absolute(options.socket);
   return {options, 0};
 }
 

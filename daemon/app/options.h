@@ -18,7 +18,8 @@ struct Options {
   std::string socket = admin::kDefaultSocket;
   bool foreground = false;
   std::string log_level = "info";
-  std::string log_file;  ///< empty: stderr in the foreground, else syslog; "syslog"
+  std::string
+      log_file;  ///< "syslog"; empty: stderr in the foreground or when it is a file, else syslog
   std::string pid_file;
   std::string connections;     ///< as given; see counts
   ConnectionCounts counts;     ///< connections per data node

@@ -19,6 +19,8 @@
 #include <iostream>
 #include <utility>
 
+#include "daemon/app/log_setup.h"
+
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57
 #endif
@@ -135,7 +137,9 @@ void Background::tell(const std::string& text) {
 /// The terminal is let go only now: messages of a failing start were still seen.
 void Background::ready() {
   const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-  for (int fd = 0; null >= 0 && fd <= 2; ++fd) ::dup2(null, fd);
+  for (int fd = 0; null >= 0 && fd <= 2; ++fd) {
+    if (fd != STDERR_FILENO || !stderr_is_file()) ::dup2(null, fd);
+  }
   if (null > 2) ::close(null);
   tell("ready");
 }

@@ -149,6 +149,22 @@ bool KernelChannel::withhold(const Reply& reply) const {
   }
 }
 
+/// After a failed command: what to issue next, in `op` and `cmd`. False: the slot ends.
+bool KernelChannel::recover(int error, std::uint32_t& op, cfs_uring_cmd& cmd) {
+  const bool commit = op == CFS_URING_COMMIT_AND_FETCH;
+  if (commit && error == -ENOENT) {
+    op = CFS_URING_FETCH;  // the request is gone; only the fetch is left to do
+    return true;
+  }
+  if (commit && (error == -ENOMEM || error == -EFAULT) && cmd.reply_len > 0) {
+    cmd.res = -ENOMEM;  // the answer is still owed, and an errno needs no memory
+    cmd.reply_len = 0;
+    return true;
+  }
+  if (error != -ESHUTDOWN) spdlog::error("kernel channel: {}", std::strerror(-error));
+  return false;
+}
+
 /// One buffer: fetch, handle, answer and fetch again, until the channel is drained.
 Task<void> KernelChannel::run_slot(std::uint32_t slot) {
   unsigned char* const buffer = buffers_ + std::size_t{slot} * CFS_REQ_BYTES_MAX;
@@ -162,10 +178,7 @@ Task<void> KernelChannel::run_slot(std::uint32_t slot) {
     const int bytes = co_await loop_.command(fd_, op, &cmd, sizeof(cmd));
     --parked_;
     if (bytes < 0) {
-      const bool lost = bytes == -ENOENT && op == CFS_URING_COMMIT_AND_FETCH;
-      if (bytes != -ESHUTDOWN && !lost) spdlog::error("kernel channel: {}", std::strerror(-bytes));
-      if (!lost) break;
-      op = CFS_URING_FETCH;  // the request was withdrawn: only the fetch is left to do
+      if (!recover(bytes, op, cmd)) break;
       continue;
     }
     if (parked_ < kSpare) add_slot();

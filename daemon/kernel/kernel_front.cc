@@ -46,6 +46,7 @@ Result<void> KernelFront::attach() {
   channel_.start(*this);
   if (on_attach) on_attach();
   loop_.spawn(audit());
+  if (on_attach) on_attach();
   return {};
 }
 

@@ -54,6 +54,8 @@ class KernelFront final : public RequestHandler {
   Result<cfs_stats> stats(std::uint32_t id) { return port_.stats(id); }
   /// Called once, when the daemon has become the module's.
   std::function<void()> on_attach;
+  /// Called when attach() has found the module.
+  std::function<void()> on_attach;
   /// Called whenever a session came or went.
   std::function<void()> on_sessions_change;
 

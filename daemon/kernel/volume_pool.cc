@@ -31,7 +31,7 @@ Task<Result<std::shared_ptr<Volume>>> VolumePool::open(std::string config) {
     remember(config, parsed.error().what);
     co_return parsed.error();
   }
-  auto volume = co_await Volume::open(loop_, *parsed);
+  auto volume = co_await opener_(loop_, *parsed);
   remember(config, volume ? std::string() : volume.error().what);
   co_return volume;
 }

@@ -9,6 +9,7 @@
 /// Failure  The error of MountConfig::parse() or Volume::open(), remembered for last_error().
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -22,7 +23,11 @@ class VolumePool {
   static constexpr Millis kKeep{30'000};
   static constexpr std::size_t kErrorsKept = 64;
 
-  explicit VolumePool(Loop& loop) : loop_(loop) {}
+  using Opener = std::function<Task<Result<std::shared_ptr<Volume>>>(Loop&, MountConfig)>;
+
+  /// `opener`: Volume::open, or a test's.
+  explicit VolumePool(Loop& loop, Opener opener = Volume::open)
+      : loop_(loop), opener_(std::move(opener)) {}
 
   /// Open and keep; the result stays the pool's until take_or_open().
   Task<Result<std::shared_ptr<Volume>>> prepare(std::string config);
@@ -44,6 +49,7 @@ class VolumePool {
   static std::string canonical(const std::string& config);
 
   Loop& loop_;
+  Opener opener_;
   std::map<std::string, Kept> kept_;
   std::map<std::string, std::string> errors_;
   std::uint64_t next_ticket_ = 1;

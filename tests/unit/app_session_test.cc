@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+/// If this fails, kernel mounts get wrong answers, stale views, or none after a daemon's restart.
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "daemon/kernel/kernel_front.h"
+#include "tests/unit/app_fakes.h"
+
+namespace cfs {
+namespace {
+
+const char* const kConfig = "volume=vol\nmasters=127.0.0.1:17010\n";
+
+struct SessionTest : testing::Test {
+  std::unique_ptr<Loop> loop = Loop::create().value();
+  test::FakePort port;
+  std::shared_ptr<test::FakeVolume> volume = std::make_shared<test::FakeVolume>();
+  int opens = 0;
+  int fail_opens = 0;
+  VolumePool pool{*loop, [this](Loop&, MountConfig) { return open(this); }};
+  KernelFront front{*loop, pool, ConnectionCounts{}, port};
+
+  static Task<Result<std::shared_ptr<Volume>>> open(SessionTest* t) {
+    ++t->opens;
+    if (t->fail_opens > 0) {
+      --t->fail_opens;
+      co_return make_error(EACCES, "volume vol belongs to somebody else");
+    }
+    co_return std::shared_ptr<Volume>(t->volume);
+  }
+
+  static Request request(std::uint16_t op, std::uint64_t id = 1) {
+    Request r;
+    r.head.op = op;
+    r.head.id = id;
+    r.head.session = 3;
+    r.head.ino = 1;
+    return r;
+  }
+  Request mount_request() {
+    Request r = request(CFS_OP_MOUNT);
+    r.data = kConfig;
+    return r;
+  }
+
+  static Task<void> ask_task(SessionTest* t, Request r, Reply* out, bool stop) {
+    *out = co_await t->front.handle(r);
+    if (stop) t->loop->stop();
+  }
+  /// Handle requests one after the other on a fresh run of the loop.
+  std::vector<Reply> ask(std::vector<Request> requests) {
+    std::vector<Reply> replies(requests.size());
+    loop->spawn(ask_all(this, requests, &replies));
+    loop->run();
+    return replies;
+  }
+  static Task<void> ask_all(SessionTest* t, std::vector<Request> requests,
+                            std::vector<Reply>* replies) {
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      (*replies)[i] = co_await t->front.handle(requests[i]);
+    }
+    t->loop->stop();
+  }
+};
+
+TEST_F(SessionTest, MountPublishesBeforeItAnswers) {
+  const auto replies = ask({mount_request()});
+  ASSERT_EQ(replies[0].res, 0);
+  ASSERT_EQ(replies[0].bytes.size(), sizeof(cfs_mount_reply));
+  cfs_mount_reply answer{};
+  std::memcpy(&answer, replies[0].bytes.data(), sizeof(answer));
+  EXPECT_EQ(answer.len, sizeof(answer));
+  EXPECT_EQ(answer.root.ino, 1u);
+  EXPECT_EQ(answer.fsid, 0x1122u);
+  EXPECT_EQ(answer.flags, CFS_MR_FOLLOWER_READ);
+  EXPECT_EQ(port.rows[3].size(), 2u);
+  EXPECT_EQ(port.writable[1], (std::vector<std::uint64_t>{7, 8}));
+  EXPECT_EQ(port.nodes.size(), 3u);
+}
+
+TEST_F(SessionTest, FailedMountKeepsItsSentence) {
+  fail_opens = 1;
+  const auto replies = ask({mount_request()});
+  EXPECT_EQ(replies[0].res, -EACCES);
+  EXPECT_EQ(pool.last_error(kConfig), "volume vol belongs to somebody else");
+  EXPECT_TRUE(front.sessions().empty());
+}
+
+TEST_F(SessionTest, UnknownConfigurationKeyIsRefusedByName) {
+  Request r = mount_request();
+  r.data = "volume=vol\nmasters=127.0.0.1:1\ncolour=blue\n";
+  const auto replies = ask({r});
+  EXPECT_EQ(replies[0].res, -EINVAL);
+  EXPECT_NE(pool.last_error(std::string(r.data)).find("colour"), std::string::npos);
+}
+
+TEST_F(SessionTest, RequestsReachTheVolume) {
+  Request lookup = request(CFS_OP_LOOKUP);
+  lookup.name = "file";
+  Request rename = request(CFS_OP_RENAME);
+  rename.name = "a";
+  rename.name2 = "b";
+  rename.head.rename.flags = CFS_RENAME_NOREPLACE;
+  Request list = request(CFS_OP_LISTXATTR);
+  Request get = request(CFS_OP_GETXATTR);
+  Request link = request(CFS_OP_READLINK);
+  const auto replies = ask({mount_request(), lookup, list, get, link, rename, request(99)});
+  EXPECT_EQ(replies[1].bytes.size(), sizeof(cfs_attr));
+  EXPECT_EQ(replies[2].bytes, std::string("user.a\0user.b\0", 14));
+  EXPECT_EQ(replies[3].res, -ENODATA);
+  EXPECT_EQ(replies[4].bytes, "target");
+  EXPECT_EQ(volume->last_name, "a>b!");
+  EXPECT_EQ(replies[6].res, -ENOSYS);
+}
+
+TEST_F(SessionTest, CreateUsesTheProgressRecordAndTheGroup) {
+  unsigned char record[CFS_PROGRESS_BYTES] = {};
+  Request create = request(CFS_OP_CREATE);
+  create.name = "l";
+  create.data = "t";
+  create.head.uid = 10;
+  create.head.gid = 11;
+  create.head.create.gid = 12;
+  create.head.create.mode = S_IFLNK | 0777;
+  create.head.flags = CFS_REQ_F_RESUMED;
+  create.progress = record;
+  ask({mount_request(), create});
+  EXPECT_EQ(volume->last_name, "l>t");
+  EXPECT_EQ(volume->last_caller.uid, 10u);
+  EXPECT_EQ(volume->last_caller.gid, 12u);
+  EXPECT_EQ(volume->last_record, record);
+  EXPECT_TRUE(volume->resumed);
+}
+
+TEST_F(SessionTest, BadCommitIsRefused) {
+  Request commit = request(CFS_OP_COMMIT);
+  commit.head.commit.nkeys = 2;
+  commit.data = "short";
+  const auto replies = ask({mount_request(), commit});
+  EXPECT_EQ(replies[1].res, -EINVAL);
+  EXPECT_TRUE(volume->committed.empty());
+}
+
+TEST_F(SessionTest, RefusedPartitionIsReportedAndTheListRepublished) {
+  Request event = request(CFS_OP_EVENT);
+  event.head.event.kind = CFS_EV_DP_REFUSED;
+  event.head.event.partition_id = 7;
+  event.head.event.error = 0xF6;
+  ask({mount_request(), event});
+  ASSERT_EQ(volume->reported.size(), 1u);
+  EXPECT_EQ(volume->reported[0], (std::pair<std::uint64_t, int>{7, 0xF6}));
+  EXPECT_EQ(volume->refreshes, 1);
+  EXPECT_EQ(port.writable[1], (std::vector<std::uint64_t>{8}));
+}
+
+TEST_F(SessionTest, MissingPartitionIsPublishedAsLost) {
+  Request known = request(CFS_OP_EVENT);
+  known.head.event.kind = CFS_EV_NEED_DP;
+  known.head.event.partition_id = 50;
+  Request lost = known;
+  lost.head.event.partition_id = 500;
+  ask({mount_request(), known, lost});
+  EXPECT_EQ(port.rows[3][50].status, 1);
+  EXPECT_EQ(port.rows[3][500].flags, static_cast<std::uint32_t>(CFS_DP_DISCARD));
+}
+
+TEST_F(SessionTest, ViewChangeSendsOnlyWhatChanged) {
+  ask({mount_request()});
+  port.rows_sent = port.lists_sent = 0;
+  volume->changed();
+  EXPECT_EQ(port.rows_sent, 0u);
+  EXPECT_EQ(port.lists_sent, 0u);
+  volume->view[1].leader = 2;
+  volume->changed();
+  EXPECT_EQ(port.rows_sent, 1u);
+  EXPECT_EQ(port.rows[3][8].leader, 2);
+}
+
+TEST_F(SessionTest, UnmountClosesTheVolume) {
+  const auto replies = ask({mount_request(), request(CFS_OP_UNMOUNT), request(CFS_OP_GETATTR)});
+  EXPECT_EQ(replies[1].res, 0);
+  EXPECT_TRUE(volume->closed);
+  EXPECT_EQ(replies[2].res, -ESTALE);
+}
+
+TEST_F(SessionTest, RequestsWaitForTheVolumeOfAFormerDaemonsMount) {
+  fail_opens = 2;
+  front.adopt_session(SessionInfo{3, kConfig});
+  Reply reply;
+  loop->spawn(ask_task(this, request(CFS_OP_GETATTR), &reply, true));
+  loop->run();
+  EXPECT_EQ(reply.res, 0);
+  EXPECT_EQ(reply.bytes.size(), sizeof(cfs_attr));
+  EXPECT_EQ(opens, 3);
+  EXPECT_EQ(port.rows[3].size(), 2u);
+}
+
+TEST_F(SessionTest, MountThatAFormerDaemonBeganStartsAnew) {
+  front.adopt_session(SessionInfo{3, kConfig});
+  const auto replies = ask({mount_request()});
+  EXPECT_EQ(replies[0].res, 0);
+  EXPECT_EQ(front.sessions().size(), 1u);
+}
+
+TEST_F(SessionTest, ConnectionEventsOfNoSessionAreAnswered) {
+  Request event = request(CFS_OP_EVENT);
+  event.head.session = 0;
+  event.head.event.kind = CFS_EV_NEED_CONN;
+  event.head.event.node = 4;
+  event.head.event.conn_class = CFS_CONN_READ;
+  const auto replies = ask({event});
+  EXPECT_EQ(replies[0].res, 0);
+  EXPECT_EQ(port.dials.size(), 2u);
+}
+
+}  // namespace
+}  // namespace cfs
