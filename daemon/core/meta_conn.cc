@@ -10,6 +10,7 @@ namespace {
 constexpr Millis kUserTimeout(6000);
 constexpr std::int64_t kConnectMs = 2000;
 constexpr std::int64_t kIdleMs = 30000;        // idle life of sdk/meta's pool
+constexpr std::size_t kVersionCount = 2;       // bytes of the count in front of a version list
 constexpr std::size_t kPieceBytes = 1u << 20;  // memory follows what arrives, not what is claimed
 
 }  // namespace
@@ -53,9 +54,14 @@ Task<Result<wire::Packet>> MetaConn::receive(std::int64_t deadline_ms) {
         co_await recv_all(loop_, fd_.get(), head.data() + have, need - have, deadline_ms);
     if (!got.ok()) co_return got.error();
     have = need;
+    const std::size_t base = cfs_pkt_hdr_len(static_cast<std::uint8_t>(head[1]));
+    if (have < base) {
+      need = base;
+      continue;
+    }
     Result<std::size_t> len = wire::head_length(head);
     if (!len.ok()) co_return len.error();
-    need = *len != 0 ? *len : std::max<std::size_t>(cfs_pkt_hdr_len(head[1]) + 2, have + 1);
+    need = *len != 0 ? *len : have + kVersionCount;
   }
   wire::Packet packet;
   Result<std::size_t> body = wire::decode_head(head, &packet);
