@@ -53,7 +53,6 @@ int run(int argc, char** argv, Context& context) {
   add_stats(cli, context);
   add_requests(cli, context);
   add_latency(cli, context);
-  add_latency(cli, context);
   add_version(cli, context);
   try {
     cli.parse(argc, argv);
