@@ -80,6 +80,7 @@ struct cfs_sb {
 	u32 append_max;
 	bool large_append_ok;		/* READ_ONCE: one that large was accepted */
 };
+
 #define CFS_SB_FORCED	0		/* umount -f: fail everything now */
 #define CFS_SB_DYING	1		/* unmount has begun */
 
@@ -150,6 +151,7 @@ static inline u64 cfs_seq(struct cfs_sb *csb)
 {
 	return READ_ONCE(csb->counters->seq);
 }
+
 bool cfs_changed_since(struct cfs_sb *csb, u64 ino, u64 seq);
 
 int cfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat,
@@ -234,11 +236,13 @@ static inline void cfs_call_name(struct cfs_call *call, const void *name, u32 le
 	call->name = name;
 	call->req.name_len = len;
 }
+
 static inline void cfs_call_data(struct cfs_call *call, const void *data, u32 len)
 {
 	call->data = data;
 	call->req.data_len = len;
 }
+
 void cfs_call_put(struct cfs_call *call);
 /*
  * Send and wait (killable, with the mount's limit). Returns res; the answer is in call->reply until
@@ -305,11 +309,13 @@ struct cfs_dp {
 	u16 arg_len;			/* follower list "ip:port/...", for Arg of appends */
 	char arg[CFS_HOSTS_MAX * CFS_NODE_NAME_MAX];
 };
+
 struct cfs_writable_list {
 	u32 count;
 	struct rcu_head rcu;
 	u64 ids[];
 };
+
 /* Called by dev.c with structs already copied from user space and length-checked. */
 int cfs_view_publish(struct cfs_sb *csb, const struct cfs_dp_row *rows, u32 nrows);
 int cfs_view_writable(struct cfs_sb *csb, u32 storage_class, const u64 *ids, u32 count);
@@ -369,6 +375,7 @@ struct cfs_counts {
 	u64 read_wire_bytes, append_wire_bytes, overwrite_wire_bytes, rehomed_bytes, crc_errors;
 	u64 read_packets, append_packets, overwrite_packets, extents_created, commits, conn_faults;
 };
+
 #define cfs_count(csb, field, n)	this_cpu_add((csb)->counts->field, (n))
 int cfs_stats_sum(struct cfs_sb *csb, struct cfs_stats *out);
 

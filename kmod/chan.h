@@ -10,15 +10,15 @@
 #define CFS_CHAN_H
 
 #include <linux/bitmap.h>
+#include <linux/log2.h>
 #include <linux/mempool.h>
 #include <linux/wait.h>
 #include <net/net_namespace.h>
 #include "cfs.h"
 
 #define CFS_SLOTS	1024
-#define CFS_SLOT_BITS	12		/* low bits of a request id are its slot */
-
-static_assert(CFS_SLOTS <= CFS_SLOTS_MAX && CFS_SLOTS_MAX == 1 << CFS_SLOT_BITS);
+/* Low bits of a request id are its slot. */
+#define CFS_SLOT_BITS	ilog2(CFS_SLOTS_MAX)
 
 enum cfs_call_state {
 	CFS_CALL_FREE,
@@ -39,7 +39,7 @@ enum cfs_lane {
 
 /* I: fixed after setup   L: chan.lock */
 struct cfs_chan {
-	spinlock_t lock;
+	spinlock_t lock;		/* what is marked L, here and in struct cfs_call */
 	/* L: attached file, not a reference: its release ends the attachment */
 	struct file *owner;
 	struct net *net;		/* L: strong, of the attaching task */
@@ -65,6 +65,8 @@ struct cfs_chan {
 	struct kmem_cache *cache;	/* I */
 	mempool_t *reserve;		/* I */
 };
+
+static_assert(sizeof_field(struct cfs_chan, slots) <= CFS_SLOTS_MAX * sizeof(void *));
 
 extern struct cfs_chan cfs_chan;
 

@@ -41,9 +41,9 @@
 
 /* 6.19: kernel_connect() and kernel_bind() take an address of a type without a size. */
 #ifdef CFS_SOCKADDR_UNSIZED
-typedef struct sockaddr_unsized cfs_sockaddr;
+#define cfs_sockaddr	struct sockaddr_unsized
 #else
-typedef struct sockaddr cfs_sockaddr;
+#define cfs_sockaddr	struct sockaddr
 #endif
 
 /* 6.19: i_state is read by a function. */
@@ -96,19 +96,21 @@ static inline void cfs_set_d_op(struct super_block *sb, const struct dentry_oper
 #endif
 
 /*
- * 6.14: d_revalidate() is given a stable parent and name. CFS_D_REVALIDATE(op, fn) defines op for
- * the kernel; fn is in the newer form. Under RCU the name is not stable and fn must not use it.
+ * 6.14: d_revalidate() is given a stable parent and name. CFS_D_REVALIDATE_FN() declares what the
+ * kernel wants; its body is CFS_D_REVALIDATE_CALL() of a function in the newer form. Under RCU the
+ * name is not stable and that function must not use it.
  */
 typedef int (*cfs_revalidate_fn)(struct inode *dir, const struct qstr *name, struct dentry *dentry,
 				 unsigned int flags);
 #ifdef CFS_REVALIDATE_DIR
-#define CFS_D_REVALIDATE(op, fn)						\
-	static int op(struct inode *dir, const struct qstr *name, struct dentry *dentry,	\
-		      unsigned int flags)					\
-	{									\
-		return fn(dir, name, dentry, flags);				\
-	}
+#define CFS_D_REVALIDATE_FN(fn)							\
+	int fn(struct inode *dir, const struct qstr *name, struct dentry *dentry,	\
+	       unsigned int flags)
+#define CFS_D_REVALIDATE_CALL(fn)	((fn)(dir, name, dentry, flags))
 #else
+#define CFS_D_REVALIDATE_FN(fn)		int fn(struct dentry *dentry, unsigned int flags)
+#define CFS_D_REVALIDATE_CALL(fn)	cfs_revalidate_old(dentry, flags, fn)
+
 static inline int cfs_revalidate_old(struct dentry *dentry, unsigned int flags,
 				     cfs_revalidate_fn fn)
 {
@@ -128,12 +130,6 @@ static inline int cfs_revalidate_old(struct dentry *dentry, unsigned int flags,
 	dput(parent);
 	return ret;
 }
-
-#define CFS_D_REVALIDATE(op, fn)						\
-	static int op(struct dentry *dentry, unsigned int flags)		\
-	{									\
-		return cfs_revalidate_old(dentry, flags, fn);			\
-	}
 #endif
 
 /* 6.16: reclaim does not wait for write-back of a mapping whose server is a process. */

@@ -198,7 +198,10 @@ static int cfs_revalidate(struct inode *dir, const struct qstr *name, struct den
 	return cfs_revalidate_call(dir, name, dentry);
 }
 
-CFS_D_REVALIDATE(cfs_d_revalidate, cfs_revalidate)
+static CFS_D_REVALIDATE_FN(cfs_d_revalidate)
+{
+	return CFS_D_REVALIDATE_CALL(cfs_revalidate);
+}
 
 const struct dentry_operations cfs_dentry_ops = {
 	.d_revalidate	= cfs_d_revalidate,

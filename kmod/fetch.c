@@ -91,7 +91,6 @@ static int cfs_copy_request(struct cfs_call *call, u64 buf)
 	return copy_to_user(to, call->data, req.data_len) ? -EFAULT : req.len;
 }
 
-
 /*
  * Consumes the reference of cfs_chan_pick(). A request that could not be written goes to another
  * command.

@@ -37,7 +37,7 @@ struct cfs_marker {
 
 /* L: dd->lock */
 struct cfs_dir_data {
-	struct mutex lock;
+	struct mutex lock;		/* what is marked L */
 	struct cfs_call *page;		/* L: holds the answer; NULL: none */
 	u64 first;			/* L: position of the page's first entry */
 	u32 count;			/* L: its entries */

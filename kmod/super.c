@@ -286,8 +286,11 @@ static int cfs_check_remount(struct fs_context *fc, int opt, const struct fs_par
 			return 0;
 		break;
 	case CFS_OPT_SOFT:
+		if (csb->soft)
+			return 0;
+		break;
 	case CFS_OPT_HARD:
-		if (csb->soft == (opt == CFS_OPT_SOFT))
+		if (!csb->soft)
 			return 0;
 		break;
 	case CFS_OPT_DEADLINE:

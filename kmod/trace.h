@@ -161,8 +161,9 @@ TRACE_EVENT(cfs_packet,
 		__entry->opcode = pkt->hdr.opcode;
 		__entry->result = pkt->result;
 	),
-	TP_printk("ino=%llu op=%#x partition=%llu extent=%llu offset=%lld len=%u err=%d result=%#x", __entry->ino,
-		  __entry->opcode, __entry->partition_id, __entry->extent_id, __entry->extent_offset, __entry->len,
+	TP_printk("ino=%llu op=%#x partition=%llu extent=%llu offset=%lld len=%u err=%d result=%#x",
+		  __entry->ino, __entry->opcode, __entry->partition_id, __entry->extent_id,
+		  __entry->extent_offset, __entry->len,
 		  __entry->err, __entry->result)
 );
 
@@ -182,7 +183,8 @@ TRACE_EVENT(cfs_piece,
 		__entry->len = piece->len;
 		__entry->what = what;
 	),
-	TP_printk("%s ino=%llu pos=%llu len=%u", __entry->what, __entry->ino, __entry->pos, __entry->len)
+	TP_printk("%s ino=%llu pos=%llu len=%u", __entry->what, __entry->ino, __entry->pos,
+		  __entry->len)
 );
 
 /* A stream was created, broke, was dropped, or a part of it committed. */
@@ -207,8 +209,9 @@ TRACE_EVENT(cfs_stream,
 		__entry->next = st->next;
 		__entry->state = st->state;
 	),
-	TP_printk("ino=%llu extent=%llu state=%u base=%llu committed=%llu acked=%llu next=%llu", __entry->ino,
-		  __entry->extent_id, __entry->state, __entry->base, __entry->committed, __entry->acked, __entry->next)
+	TP_printk("ino=%llu extent=%llu state=%u base=%llu committed=%llu acked=%llu next=%llu",
+		  __entry->ino, __entry->extent_id, __entry->state, __entry->base,
+		  __entry->committed, __entry->acked, __entry->next)
 );
 #endif
 
