@@ -2,13 +2,18 @@
 /*
  * cubefs: commits: making acknowledged bytes part of the file.
  *
- * Purpose   Tells the meta node, through the daemon, which extents the file has now; finishes the pieces they hold.
- * Lifetime  One COMMIT per inode at a time. Its streams are on d->committing until its answer has been dealt with.
- * Locks     d->lock. The answer comes in a work item, which stores it and lets the runner deal with it.
- * Failure   Conflict: another client wrote there; the server has thrown away our extent, so it is never submitted again: the
- *           list is fetched and the bytes are written elsewhere. Quota, space, deleted file: final. No answer: the same keys,
- *           or longer ones, are submitted again; shorter ones never are (the server would insert them beside the longer).
- * Source    CubeFS v3.5.3, metanode/sorted_extents.go AppendWithCheck, metanode/partition_fsmop_extent.go.
+ * Purpose   Tells the meta node, through the daemon, which extents the file has now; finishes the
+ *           pieces they hold.
+ * Lifetime  One COMMIT per inode at a time. Its streams are on d->committing until its answer has
+ *           been dealt with.
+ * Locks     d->lock. The answer comes in a work item, which stores it and lets the runner deal with
+ *           it.
+ * Failure   Conflict: another client wrote there; the server has thrown away our extent, so it is
+ *           never submitted again: the list is fetched and the bytes are written elsewhere. Quota,
+ *           space, deleted file: final. No answer: the same keys, or longer ones, are submitted
+ *           again; shorter ones never are (the server would insert them beside the longer).
+ * Source    CubeFS v3.5.3, metanode/sorted_extents.go AppendWithCheck,
+ *           metanode/partition_fsmop_extent.go.
  */
 #include <linux/fs.h>
 #include <linux/slab.h>
@@ -23,7 +28,9 @@ static bool cfs_stream_due(const struct cfs_stream *st)
 	return !st->dropped && st->acked > st->committed;
 }
 
-/* Enough bytes, or old enough, or nothing else is to come, so that somebody may be waiting for it. */
+/*
+ * Enough bytes, or old enough, or nothing else is to come, so that somebody may be waiting for it.
+ */
 static bool cfs_commit_due(struct cfs_data *d)
 {
 	bool quiet = list_empty(&d->todo), old = false;
@@ -105,11 +112,12 @@ static void cfs_commit_answered(struct cfs_call *call)
 static struct cfs_call *cfs_commit_call(struct cfs_data *d, u32 nkeys)
 {
 	struct cfs_inode *ci = d->ci;
-	struct cfs_call *call = cfs_call_alloc(cfs_data_sb(d), CFS_OP_COMMIT, ci->netfs.inode.i_ino, GFP_NOFS);
 	struct cfs_ekey *keys = kvmalloc_array(nkeys, sizeof(*keys), GFP_NOFS);
 	struct cfs_stream *st;
+	struct cfs_call *call;
 	u32 i = 0;
 
+	call = cfs_call_alloc(cfs_data_sb(d), CFS_OP_COMMIT, ci->netfs.inode.i_ino, GFP_NOFS);
 	if (!call || !keys) {
 		kvfree(keys);
 		if (call)
@@ -177,7 +185,10 @@ static void cfs_commit_gen(struct cfs_data *d, u32 committed)
 	spin_unlock(&d->ci->netfs.inode.i_lock);
 }
 
-/* What a refusal means for the stream it is about. Returns a final errno, 0 for "write it elsewhere", 1 for "again". */
+/*
+ * What a refusal means for the stream it is about. Returns a final errno, 0 for "write it
+ * elsewhere", 1 for "again".
+ */
 static int cfs_commit_verdict(u8 result)
 {
 	switch (result) {
@@ -262,7 +273,10 @@ void cfs_commit_finish(struct cfs_data *d)
 			left--;
 			continue;
 		}
-		/* The first one not committed is the one the result is about; those behind it were not tried. */
+		/*
+		 * The first one not committed is the one the result is about; those behind it were
+		 * not tried.
+		 */
 		if (d->commit_reply.result != CFS_RC_OK)
 			cfs_commit_refused(d, st, d->commit_reply.result);
 		cfs_commit_undo(d);

@@ -2,13 +2,15 @@
 /*
  * cubefs: data nodes and the life of connections to them.
  *
- * Purpose   Keeps, per node and class, the connections the daemon ordered; chooses one for a packet; asks the daemon for one
- *           when there is none; ends dead ones in an order that lets go of pages first.
+ * Purpose   Keeps, per node and class, the connections the daemon ordered; chooses one for a
+ *           packet; asks the daemon for one when there is none; ends dead ones in an order that
+ *           lets go of pages first.
  * Lifetime  Nodes live until unload. Connections: see struct cfs_conn. Orders come from dev.c only.
  * Locks     waiters lock (leaf); node->lock > conn->lock; see conn.h.
  * Contexts  Orders and picks: process context. Connect, send, receive and close: work on cfs_io_wq.
- * Failure   A connection that fails in any way is reset and everything outstanding on it has an unknown outcome; the
- *           owners of the packets decide. Nothing here retries; the daemon orders the next connect.
+ * Failure   A connection that fails in any way is reset and everything outstanding on it has an
+ *           unknown outcome; the owners of the packets decide. Nothing here retries; the daemon
+ *           orders the next connect.
  */
 #include <linux/in.h>
 #include <linux/in6.h>
@@ -21,10 +23,14 @@
 
 struct workqueue_struct *cfs_io_wq;
 
-static DEFINE_XARRAY(cfs_nodes);		/* id -> struct cfs_node_obj; entries are never removed before unload */
+static DEFINE_XARRAY(cfs_nodes);		/* id -> struct cfs_node_obj; entries are never
+						 * removed before unload
+						 */
 static DEFINE_MUTEX(cfs_nodes_lock);		/* adding */
 
-static bool cfs_conn_exiting;			/* module unload: the channel is gone, nobody is told */
+static bool cfs_conn_exiting;			/* module unload: the channel is gone, nobody is
+						 * told
+						 */
 
 static DEFINE_SPINLOCK(cfs_waiters_lock);
 static LIST_HEAD(cfs_waiters);			/* cfs_waiters_lock */
@@ -48,15 +54,19 @@ void cfs_waiter_init(struct cfs_waiter *w, work_func_t fn)
 /**
  * cfs_wait_change - run the work at the next change, or after a delay
  * @w:        Waiter.
- * @delay_ms: Milliseconds.
+ * @delay_ms: Milliseconds; a run that is due sooner stays.
  */
 void cfs_wait_change(struct cfs_waiter *w, unsigned int delay_ms)
 {
+	unsigned long delay = msecs_to_jiffies(delay_ms);
+
 	spin_lock(&cfs_waiters_lock);
 	if (list_empty(&w->link))
 		list_add_tail(&w->link, &cfs_waiters);
-	/* Not mod_: a run that was asked for meanwhile must not be put off. */
-	queue_delayed_work(cfs_io_wq, &w->work, msecs_to_jiffies(delay_ms));
+	if (timer_pending(&w->work.timer) && time_after(w->work.timer.expires, jiffies + delay))
+		mod_delayed_work(cfs_io_wq, &w->work, delay);
+	else
+		queue_delayed_work(cfs_io_wq, &w->work, delay);
 	spin_unlock(&cfs_waiters_lock);
 }
 
@@ -73,8 +83,8 @@ void cfs_waiter_run(struct cfs_waiter *w)
  * cfs_waiter_done - the work of a waiter runs: it does not wait any more
  * @w: Waiter.
  *
- * A wake-up that came between the start of the work and this call would run it once more, when its owner may be gone: it is
- * taken back. Nothing is lost, since what it told about happened before.
+ * A wake-up that came between the start of the work and this call would run it once more, when its
+ * owner may be gone: it is taken back. Nothing is lost, since what it told about happened before.
  */
 void cfs_waiter_done(struct cfs_waiter *w)
 {
@@ -177,12 +187,18 @@ static struct cfs_node_obj *cfs_node_new(const struct cfs_node *n)
 	return node;
 }
 
+static bool cfs_node_same(const struct cfs_node_obj *a, const struct cfs_node_obj *b)
+{
+	return a->addr_len == b->addr_len && !memcmp(&a->addr, &b->addr, a->addr_len) &&
+	       !strcmp(a->name, b->name);
+}
+
 /**
  * cfs_node_set - CFS_IOC_NODE: announce a data node
  * @n: Copied from user space.
  *
- * Return:  0, also when the same node is announced again; -EINVAL; -EEXIST when the id is bound to another address or name;
- *          -ENOMEM.
+ * Return:  0, also when the same node is announced again; -EINVAL; -EEXIST when the id is bound to
+ *          another address or name; -ENOMEM.
  */
 int cfs_node_set(const struct cfs_node *n)
 {
@@ -196,8 +212,7 @@ int cfs_node_set(const struct cfs_node *n)
 		return PTR_ERR(node);
 	mutex_lock(&cfs_nodes_lock);
 	old = cfs_node_find(n->id);
-	if (old && (old->addr_len != node->addr_len || memcmp(&old->addr, &node->addr, old->addr_len) ||
-		    strcmp(old->name, node->name)))
+	if (old && !cfs_node_same(old, node))
 		ret = -EEXIST;
 	else if (!old)
 		ret = xa_err(xa_store(&cfs_nodes, n->id, node, GFP_KERNEL));
@@ -212,16 +227,19 @@ int cfs_node_set(const struct cfs_node *n)
  * @node:  Node.
  * @class: Connection class.
  *
- * Return:  true when it has no live connection of the class and one broke or could not be made a short time ago.
+ * Return:  true when it has no live connection of the class and one broke or could not be made a
+ *          short time ago.
  */
 bool cfs_node_suspect(struct cfs_node_obj *node, enum cfs_conn_class class)
 {
 	struct cfs_node_class *c = &node->class[class];
+	u64 until;
 	bool failed;
 	int i;
 
 	spin_lock(&node->lock);
-	failed = c->failed && time_before64(get_jiffies_64(), c->failed + msecs_to_jiffies(CFS_SUSPECT_MS));
+	until = c->failed + msecs_to_jiffies(CFS_SUSPECT_MS);
+	failed = c->failed && time_before64(get_jiffies_64(), until);
 	for (i = 0; failed && i < CFS_CONN_SLOTS_MAX; i++)
 		if (c->slot[i] && READ_ONCE(c->slot[i]->state) == CFS_CONN_UP)
 			failed = false;
@@ -231,7 +249,10 @@ bool cfs_node_suspect(struct cfs_node_obj *node, enum cfs_conn_class class)
 
 /* ---- state and references ---- */
 
-/* One function makes all moves. Returns false when the move is not legal from where the connection is. */
+/*
+ * One function makes all moves. Returns false when the move is not legal from where the connection
+ * is.
+ */
 bool cfs_conn_move(struct cfs_conn *conn, enum cfs_conn_state to)
 {
 	lockdep_assert_held(&conn->lock);
@@ -281,7 +302,8 @@ static void cfs_conn_event(struct cfs_conn *conn, u32 kind, int error)
  * @conn: Connection; the caller holds a reference or is one of its works.
  * @why:  Negative errno, for the daemon.
  *
- * Context: Process. Does not wait; may be called from the sender and the receiver, and more than once.
+ * Context: Process. Does not wait; may be called from the sender and the receiver, and more than
+ *          once.
  */
 void cfs_conn_kill(struct cfs_conn *conn, int why)
 {
@@ -298,7 +320,8 @@ void cfs_conn_kill(struct cfs_conn *conn, int why)
 	if (first) {
 		if (c->slot[conn->index] == conn)
 			c->slot[conn->index] = NULL;
-		if (why != -ESHUTDOWN && why != -ECANCELED && why != -EREMOTEIO)	/* these say nothing bad of the node */
+		/* These say nothing bad of the node. */
+		if (why != -ESHUTDOWN && why != -ECANCELED && why != -EREMOTEIO)
 			c->failed = get_jiffies_64();
 	}
 	spin_unlock(&node->lock);
@@ -308,7 +331,10 @@ void cfs_conn_kill(struct cfs_conn *conn, int why)
 
 static void cfs_pkt_end(struct cfs_pkt *pkt, int err)
 {
-	/* A packet that got an error reply keeps it: its outcome is known, that of those behind it is not. */
+	/*
+	 * A packet that got an error reply keeps it: its outcome is known, that of those behind it
+	 * is not.
+	 */
 	if (pkt->result == CFS_RC_INIT || pkt->result == CFS_RC_OK) {
 		pkt->result = CFS_RC_INIT;
 		pkt->err = err;
@@ -337,9 +363,10 @@ static void cfs_conn_fail_all(struct cfs_conn *conn)
 }
 
 /*
- * Second step: everything that may still use the connection ends, in this order: the socket's callbacks (unhooked), sender
- * and receiver (the socket is shut down, which wakes them), the connect work. The socket is then reset: its queues, and with
- * them references to pages, are gone before any packet is handed back.
+ * Second step: everything that may still use the connection ends, in this order: the socket's
+ * callbacks (unhooked), sender and receiver (the socket is shut down, which wakes them), the
+ * connect work. The socket is then reset: its queues, and with them references to pages, are gone
+ * before any packet is handed back.
  */
 static void cfs_conn_close(struct work_struct *work)
 {
@@ -461,7 +488,9 @@ static void cfs_conn_connect(struct work_struct *work)
 	up = cfs_conn_move(conn, CFS_CONN_UP);
 	spin_unlock(&conn->lock);
 	if (!up)
-		return;		/* closed meanwhile: the close work waits for us and frees the socket */
+		return;		/* closed meanwhile: the close work waits for us and frees the
+				 * socket
+				 */
 	cfs_conn_event(conn, CFS_EV_CONN_UP, 0);
 	cfs_wake_waiters();
 	/* What came before the hook. */
@@ -476,7 +505,9 @@ static u16 cfs_conn_window(u32 class)
 	case CFS_CONN_APPEND:
 		return CFS_APPEND_WINDOW;
 	default:
-		return 1;	/* overwrites: one raft round at a time, and nothing else may have an unknown outcome */
+		return 1;	/* overwrites: one raft round at a time, and nothing else may have
+				 * an unknown outcome
+				 */
 	}
 }
 
@@ -506,8 +537,8 @@ static struct cfs_conn *cfs_conn_new(struct cfs_node_obj *node, const struct cfs
 
 static struct cfs_node_obj *cfs_conn_order_check(const struct cfs_connect *c)
 {
-	if (c->conn_class >= CFS_CONN_CLASSES || c->conn_slot >= CFS_CONN_SLOTS_MAX || c->reserved ||
-	    c->timeout_ms > 60000)
+	if (c->conn_class >= CFS_CONN_CLASSES || c->conn_slot >= CFS_CONN_SLOTS_MAX ||
+	    c->reserved || c->timeout_ms > 60000)
 		return ERR_PTR(-EINVAL);
 	return cfs_node_find(c->node) ?: ERR_PTR(-ENOENT);
 }
@@ -516,8 +547,9 @@ static struct cfs_node_obj *cfs_conn_order_check(const struct cfs_connect *c)
  * cfs_conn_order - CFS_IOC_CONNECT: begin to connect
  * @c: Copied from user space.
  *
- * Return:  0, and a CONN_UP or CONN_DOWN event follows; also 0 when the slot is connecting or up (an UP event is repeated for
- *          a daemon that is new). -EINVAL, -ENOENT (unknown node), -ENOMEM.
+ * Return:  0, and a CONN_UP or CONN_DOWN event follows; also 0 when the slot is connecting or up
+ *          (an UP event is repeated for a daemon that is new). -EINVAL, -ENOENT (unknown node),
+ *          -ENOMEM.
  */
 int cfs_conn_order(const struct cfs_connect *c)
 {
@@ -576,7 +608,9 @@ int cfs_conn_close_order(const struct cfs_connect *c)
 
 /* ---- choice ---- */
 
-/* Least busy live connection, the search beginning one further each time so that equals take turns. */
+/*
+ * Least busy live connection, the search beginning one further each time so that equals take turns.
+ */
 static struct cfs_conn *cfs_conn_least_busy(struct cfs_node_class *c)
 {
 	struct cfs_conn *best = NULL;
@@ -616,7 +650,8 @@ static bool cfs_node_may_ask(struct cfs_node_class *c)
  * Context: Process; allocates with GFP_NOFS when the daemon has to be asked.
  * Return:  strong reference, or NULL when there is none. Then wait with cfs_wait_change().
  */
-struct cfs_conn *cfs_conn_pick(struct cfs_node_obj *node, enum cfs_conn_class class, struct cfs_sb *csb)
+struct cfs_conn *cfs_conn_pick(struct cfs_node_obj *node, enum cfs_conn_class class,
+			       struct cfs_sb *csb)
 {
 	struct cfs_node_class *c = &node->class[class];
 	struct cfs_req req = {};

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * cubefs: data nodes, connections to them and the packets on these; between conn.c, transport.c, view.c and the users of
- * packets (read.c, stream.c, overwrite.c).
+ * cubefs: data nodes, connections to them and the packets on these; between conn.c, transport.c,
+ * view.c and the users of packets (read.c, stream.c, overwrite.c).
  *
- * Locks    node->lock > conn->lock; both are spinlocks taken in process context only, leaves for everybody outside.
- *          conn->tx is a mutex: who holds it writes to the socket; it may be held for as long as the peer accepts nothing.
+ * Locks    node->lock > conn->lock; both are spinlocks taken in process context only, leaves for
+ *          everybody outside. conn->tx is a mutex: who holds it writes to the socket; it may be
+ *          held for as long as the peer accepts nothing.
  */
 #ifndef CFS_CONN_H
 #define CFS_CONN_H
@@ -14,26 +15,35 @@
 #include <linux/uio.h>
 #include "cfs.h"
 
-/* Limits and times of the transport. Source of the server's: CubeFS v3.5.3, datanode/repl, util/conn_pool.go. */
-#define CFS_CONN_SILENCE_S	8	/* seconds without progress while something is outstanding: longer than a server waits for a
-					 * follower (5 s), so that its verdict comes first
+/*
+ * Limits and times of the transport. Source of the server's: CubeFS v3.5.3, datanode/repl,
+ * util/conn_pool.go.
+ */
+#define CFS_CONN_SILENCE_S	8	/* seconds without progress while something is outstanding:
+					 * longer than a server waits for a follower (5 s), so that
+					 * its verdict comes first
 					 */
 #define CFS_CREATE_SILENCE_S	10	/* the same while an extent is being created */
 #define CFS_NEED_CONN_MS	500	/* the daemon is asked for a connection once in this time */
-#define CFS_SUSPECT_MS		2000	/* a node that failed is avoided this long where there is a choice */
+#define CFS_SUSPECT_MS		2000	/* a node that failed is avoided this long where there is a
+					 * choice
+					 */
 #define CFS_READ_WINDOW		64	/* requests outstanding on a read connection */
-#define CFS_APPEND_WINDOW	256	/* on an append connection: below the 2048 and 200 a server queues */
+#define CFS_APPEND_WINDOW	256	/* on an append connection: below the 2048 and 200 a server
+					 * queues
+					 */
 
 /* ---- waiting for anything that may unblock I/O ---- */
 /*
- * Something that cannot go on until a connection, a row, a list or memory changes. Its work runs after the change, or after
- * its own delay, whichever is first. Lifetime: the owner's; it is off the list before its work's function has returned
- * unless it waits again.
+ * Something that cannot go on until a connection, a row, a list or memory changes. Its work runs
+ * after the change, or after its own delay, whichever is first. Lifetime: the owner's; it is off
+ * the list before its work's function has returned unless it waits again.
  */
 struct cfs_waiter {
 	struct list_head link;		/* waiters lock (conn.c) */
 	struct delayed_work work;
 };
+
 void cfs_waiter_init(struct cfs_waiter *w, work_func_t fn);
 /* Run the work in @delay_ms or at the next change. */
 void cfs_wait_change(struct cfs_waiter *w, unsigned int delay_ms);
@@ -45,14 +55,16 @@ extern struct workqueue_struct *cfs_io_wq;	/* WQ_MEM_RECLAIM: all work of the da
 
 /* ---- packets ---- */
 /*
- * One request and its reply. Embedded in its owner, who fills the first part, submits it once, and gets it back by done().
+ * One request and its reply. Embedded in its owner, who fills the first part, submits it once, and
+ * gets it back by done().
  *
  *   idle -> queued (conn->txq) -> outstanding (conn->sent) -> done
  *             +------------------------------------------------^ the connection died first
  *
- * Between submit and done the packet, its argument and the pages of its iterator belong to the connection.
- * At done(): err == 0: a reply came, see result. err < 0: none came, the connection died of this; the server may have executed
- * the request iff `exposed`. -EREMOTEIO: it died because another request was refused.
+ * Between submit and done the packet, its argument and the pages of its iterator belong to the
+ * connection. At done(): err == 0: a reply came, see result. err < 0: none came, the connection
+ * died of this; the server may have executed the request iff `exposed`. -EREMOTEIO: it died because
+ * another request was refused.
  */
 struct cfs_pkt {
 	/* owner, before submit */
@@ -62,7 +74,8 @@ struct cfs_pkt {
 	struct iov_iter iter;		/* bytes to send, or where a read puts them */
 	u32 len;			/* of these */
 	bool is_read;
-	void (*done)(struct cfs_pkt *pkt);	/* process context, no locks held; may submit again */
+	void (*done)(struct cfs_pkt *pkt);	/* process context, no locks held; may submit again
+						 */
 	/* connection */
 	struct list_head link;		/* conn->lock */
 	u32 got;			/* bytes received and verified (reads) */
@@ -78,10 +91,11 @@ struct cfs_pkt {
 /*
  * CONNECTING -> UP -> DEAD. Only cfs_conn_move() changes it, under conn->lock.
  *
- * References: the slot of the node (passed to the close work when the connection dies) and every user (cfs_conn_pick()).
- * DEAD is final: the close work stops the callbacks, waits for sender and receiver, resets the socket, which drops all
- * references to pages, and only then hands the outstanding packets back in their order. The struct lives until the last
- * reference; a user that still has one gets -ENOTCONN from submit.
+ * References: the slot of the node (passed to the close work when the connection dies) and every
+ * user (cfs_conn_pick()). DEAD is final: the close work stops the callbacks, waits for sender and
+ * receiver, resets the socket, which drops all references to pages, and only then hands the
+ * outstanding packets back in their order. The struct lives until the last reference; a user that
+ * still has one gets -ENOTCONN from submit.
  */
 enum cfs_conn_state { CFS_CONN_CONNECTING, CFS_CONN_UP, CFS_CONN_DEAD };
 
@@ -103,7 +117,7 @@ struct cfs_conn {
 	u16 window;			/* I: most packets outstanding */
 	u32 connect_ms;			/* I */
 	refcount_t ref;
-	spinlock_t lock;
+	spinlock_t lock;		/* fields marked L */
 	enum cfs_conn_state state;	/* L */
 	int why;			/* L: errno of its death */
 	struct list_head txq;		/* L: to be sent */
@@ -122,15 +136,21 @@ struct cfs_conn {
 	struct work_struct connect_work, tx_work, rx_work, close_work;
 };
 
-/* Picks the least busy live connection: strong reference, or NULL; then the daemon has been asked (rate limited). */
-struct cfs_conn *cfs_conn_pick(struct cfs_node_obj *node, enum cfs_conn_class class, struct cfs_sb *csb);
+/*
+ * Picks the least busy live connection: strong reference, or NULL; then the daemon has been asked
+ * (rate limited).
+ */
+struct cfs_conn *cfs_conn_pick(struct cfs_node_obj *node, enum cfs_conn_class class,
+			       struct cfs_sb *csb);
 void cfs_conn_get(struct cfs_conn *conn);
 void cfs_conn_put(struct cfs_conn *conn);
 bool cfs_conn_move(struct cfs_conn *conn, enum cfs_conn_state to);
 void cfs_conn_kill(struct cfs_conn *conn, int why);
 void cfs_conn_abort_sb(struct cfs_sb *csb);
 int cfs_conn_submit(struct cfs_conn *conn, struct cfs_pkt *pkt);
-/* No connection of the class, and the last one failed or could not be made within CFS_SUSPECT_MS. */
+/*
+ * No connection of the class, and the last one failed or could not be made within CFS_SUSPECT_MS.
+ */
 bool cfs_node_suspect(struct cfs_node_obj *node, enum cfs_conn_class class);
 u32 cfs_node_id(const struct cfs_node_obj *node);
 
@@ -145,15 +165,15 @@ u32 cfs_iter_crc(struct iov_iter *iter, size_t len, u32 crc);
 /* ---- conn.c, for view.c ---- */
 struct sockaddr_storage;
 /*
- * A data node. Never freed before the module is unloaded: ids are the daemon's, few, and bound once.
- * I: fixed   L: lock
+ * A data node. Never freed before the module is unloaded: ids are the daemon's, few, and bound
+ * once. I: fixed   L: lock
  */
 struct cfs_node_obj {
 	u32 id;				/* I */
 	char name[CFS_NODE_NAME_MAX];	/* I: NUL-ended */
 	struct sockaddr_storage addr;	/* I */
 	int addr_len;			/* I */
-	spinlock_t lock;
+	spinlock_t lock;		/* fields marked L */
 	struct cfs_node_class {
 		struct cfs_conn *slot[CFS_CONN_SLOTS_MAX];	/* L: strong; NULL: none */
 		u32 turn;		/* L: where the search for the least busy begins */
@@ -161,13 +181,17 @@ struct cfs_node_obj {
 		u64 failed;		/* L: jiffies64 of the last failure, 0: never */
 	} class[CFS_CONN_CLASSES];	/* L */
 };
+
 struct cfs_node_obj *cfs_node_find(u32 id);	/* valid until unload, or NULL */
 
 /* ---- view.c ---- */
 #define CFS_DP_PENALTY_S	30	/* seconds without new extents after a failure */
 #define CFS_DP_FULL_S		60	/* after "no space" or "too many extents" */
 #define CFS_TINY_PENALTY_S	30	/* without tiny writes after a refusal: no slot is ready */
-/* A partition for a new extent: strong, or NULL when none is usable; then the daemon has been asked. */
+/*
+ * A partition for a new extent: strong, or NULL when none is usable; then the daemon has been
+ * asked.
+ */
 struct cfs_dp *cfs_dp_pick(struct cfs_sb *csb, u32 storage_class, u64 avoid, bool tiny);
 /* The row, if its partition takes appends and nothing speaks against it: strong or NULL. */
 struct cfs_dp *cfs_dp_get_writable(struct cfs_sb *csb, u64 id, u32 storage_class);

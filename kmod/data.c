@@ -2,17 +2,18 @@
 /*
  * cubefs: file data: the border to netfs, and the life of an inode's data state.
  *
- * Purpose   Everything that knows netfs or the page cache is here and in file.c: operations tables, truncation, dropping
- *           pages, what unmount needs.
+ * Purpose   Everything that knows netfs or the page cache is here and in file.c: operations tables,
+ *           truncation, dropping pages, what unmount needs.
  * Lifetime  See data.h. netfs requests do not hold the inode: eviction waits for them.
  * Locks     See data.h.
  * Contexts  As told at each function.
  * Failure   A truncation whose outcome is not known leaves a map that is fetched again.
  *
- * netfs. Sub-requests of reads are not cut here: read.c cuts by extents and packets, and 6.12's netfs joins the parts of a
- * folio that lies in two sub-requests in a way that has had many faults. netfs_resize_file() is not called: on 6.12 it
- * switches on an optimisation that takes bytes beyond a former end of file for zeroes, which holds only with the page release
- * callbacks that come with it.
+ * netfs. Sub-requests of reads are not cut here: read.c cuts by extents and packets, and 6.12's
+ * netfs joins the parts of a folio that lies in two sub-requests in a way that has had many faults.
+ * netfs_resize_file() is not called: on 6.12 it switches on an optimisation that takes bytes beyond
+ * a former end of file for zeroes, which holds only with the page release callbacks that come with
+ * it.
  */
 #include <linux/fs.h>
 #include <linux/mm.h>
@@ -50,9 +51,9 @@ static const struct netfs_request_ops cfs_netfs_ops = {
 };
 
 /*
- * A folio that is partly written and not up to date is not dirty any more while it is under write-back, and netfs would read
- * over it: old bytes in the cache, and in the packet that refers to it. When write-back ended, its bytes are committed, and
- * the server returns them.
+ * A folio that is partly written and not up to date is not dirty any more while it is under
+ * write-back, and netfs would read over it: old bytes in the cache, and in the packet that refers
+ * to it. When write-back ended, its bytes are committed, and the server returns them.
  */
 static int cfs_read_folio(struct file *file, struct folio *folio)
 {
@@ -72,9 +73,10 @@ static const struct address_space_operations cfs_aops = {
 };
 
 /*
- * A folio that was partly written before it was read carries a record of the dirty part. On 6.12 netfs_read_gaps() makes it
- * up to date but leaves the record, and write-back then sends only that part: what is stored through a mapping is lost. Such
- * a folio is written first; being up to date, it does not get another record.
+ * A folio that was partly written before it was read carries a record of the dirty part. On 6.12
+ * netfs_read_gaps() makes it up to date but leaves the record, and write-back then sends only that
+ * part: what is stored through a mapping is lost. Such a folio is written first; being up to date,
+ * it does not get another record.
  */
 static vm_fault_t cfs_page_mkwrite(struct vm_fault *vmf)
 {
@@ -109,7 +111,8 @@ void cfs_data_setup(struct inode *inode)
 	netfs_inode_init(netfs_inode(inode), &cfs_netfs_ops, false);
 	inode->i_mapping->a_ops = &cfs_aops;
 	mapping_set_large_folios(inode->i_mapping);
-	mapping_set_stable_writes(inode->i_mapping);	/* pages are sent by reference, with a CRC */
+	mapping_set_stable_writes(inode->i_mapping);	/* pages are sent by reference, with a CRC
+							 */
 	cfs_mapping_set_reclaim_hint(inode->i_mapping);
 }
 
@@ -213,14 +216,17 @@ void cfs_data_free(struct cfs_inode *ci)
  * cfs_data_evict - the inode goes: wait until nothing of netfs or of ours refers to it
  * @inode: Inode being evicted.
  *
- * Normally there is nothing to wait for: I/O under way holds the inode. Only an inode that was already being freed when its
- * last pages were written (at unmount) could not be held.
+ * Normally there is nothing to wait for: I/O under way holds the inode. Only an inode that was
+ * already being freed when its last pages were written (at unmount) could not be held.
  */
 void cfs_data_evict(struct inode *inode)
 {
 	struct cfs_data *d = CFS_I(inode)->data;
 
 	wait_event(d->idle, !READ_ONCE(d->active));
+	/* Whoever dropped the last use may still be in its last line, with this lock. */
+	spin_lock(&d->note_lock);
+	spin_unlock(&d->note_lock);
 	netfs_wait_for_outstanding_io(inode);
 	cfs_waiter_cancel(&d->run);
 	WARN_ON_ONCE(!list_empty(&d->todo) || !list_empty(&d->over) || d->nwrites);
@@ -268,7 +274,6 @@ void cfs_data_drop(struct cfs_data *d, bool write)
 			atomic_inc(&d->puts);
 			queue_work(cfs_put_wq, &d->put_work);
 		} else {
-			/* Eviction may go on as soon as it sees this, so it is the last use of @d, under its lock. */
 			wake_up_all(&d->idle);
 		}
 	}
@@ -328,7 +333,9 @@ void cfs_data_invalidate(struct inode *inode)
 	cfs_map_forget(d);
 	mutex_unlock(&d->lock);
 	cfs_waiter_run(&d->run);
-	invalidate_inode_pages2(inode->i_mapping);	/* dirty pages stay, which is not an error here */
+	invalidate_inode_pages2(inode->i_mapping);	/* dirty pages stay, which is not an error
+							 * here
+							 */
 }
 
 /**
@@ -403,9 +410,9 @@ static void cfs_truncate_map(struct inode *inode, u64 size, const struct cfs_att
  * @attr:  Filled on success, to be applied by the caller.
  * @seq:   Sequence to apply it with.
  *
- * Bytes that are dirty are written first. Nothing is on its way to the servers while they change the size: a commit that
- * came later would bring cut bytes back. Write-back that starts meanwhile waits, and what of it lies beyond the new size is
- * dropped.
+ * Bytes that are dirty are written first. Nothing is on its way to the servers while they change
+ * the size: a commit that came later would bring cut bytes back. Write-back that starts meanwhile
+ * waits, and what of it lies beyond the new size is dropped.
  *
  * Return:  0 or -errno.
  */
@@ -438,7 +445,8 @@ out:
 /* ---- sync ---- */
 
 /**
- * cfs_data_send_mtime - tell the server the time of the last overwrite, which it does not notice itself
+ * cfs_data_send_mtime - tell the server the time of the last overwrite, which it does not notice
+ * itself
  * @inode: Regular file.
  *
  * A failure is not reported: the data is safe. It is tried again at the next sync.
@@ -511,8 +519,8 @@ void cfs_data_sb_abort(struct cfs_sb *csb)
 	int inodes = atomic_read(&csb->dirty_inodes);
 
 	if (inodes)
-		pr_warn("cubefs: %s: forced unmount: data of %d files and more than %lld bytes are lost\n", csb->source,
-			inodes, (long long)atomic64_read(&csb->uncommitted));
+		pr_warn("cubefs: %s: forced unmount: %d files lose %lld bytes or more\n",
+			csb->source, inodes, (long long)atomic64_read(&csb->uncommitted));
 	cfs_conn_abort_sb(csb);
 	cfs_wake_waiters();
 }

@@ -1,51 +1,66 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * cubefs: data state of a regular file; between data.c, map.c, read.c, write.c, stream.c, overwrite.c, commit.c and file.c.
+ * cubefs: data state of a regular file; between data.c, map.c, read.c, write.c, stream.c,
+ * overwrite.c, commit.c and file.c.
  *
  * How a write travels
- *   netfs hands over a sub-request (issue_write): struct cfs_write. It becomes pieces, struct cfs_piece, each inside one key
- *   of the map (overwrite) or inside one hole (append). A piece of a hole joins the struct cfs_stream that ends where it
- *   begins, or starts a new one. A piece is finished when its overwrite is acknowledged, or when the key of its stream that
- *   covers it is committed. When all its pieces are finished the write is ended towards netfs, and only then its folios leave
- *   write-back. A piece that fails goes back and is cut again by the map of that time; netfs sees none of it.
+ *   netfs hands over a sub-request (issue_write): struct cfs_write. It becomes pieces, struct
+ *   cfs_piece, each inside one key of the map (overwrite) or inside one hole (append). A piece of a
+ *   hole joins the struct cfs_stream that ends where it begins, or starts a new one. A piece is
+ *   finished when its overwrite is acknowledged, or when the key of its stream that covers it is
+ *   committed. When all its pieces are finished the write is ended towards netfs, and only then its
+ *   folios leave write-back. A piece that fails goes back and is cut again by the map of that time;
+ *   netfs sees none of it.
  *
  * One runner per inode
- *   All of this is moved by one work item, cfs_data_run(), which never runs twice at once for an inode. Everybody else only
- *   leaves a note (a new write, a packet that came back, an answer of the daemon) and lets it run. It sends nothing itself:
- *   packets are queued on connections.
+ *   All of this is moved by one work item, cfs_data_run(), which never runs twice at once for an
+ *   inode. Everybody else only leaves a note (a new write, a packet that came back, an answer of
+ *   the daemon) and lets it run. It sends nothing itself: packets are queued on connections.
  *
  * Writes never overlap
- *   A write whose range overlaps an older one that has not ended waits until it has. So the map needs only committed keys:
- *   nothing reads or overwrites bytes that are on their way. Folios under write-back keep readers out (cfs_read_folio()).
+ *   A write whose range overlaps an older one that has not ended waits until it has. So the map
+ *   needs only committed keys: nothing reads or overwrites bytes that are on their way. Folios
+ *   under write-back keep readers out (cfs_read_folio()).
  *
  * Locks, outermost first
- *   i_rwsem > invalidate_lock > cfs_data.lock (D) > cfs_data.note_lock (N) > i_lock; cfs_data.lock > node->lock > conn->lock.
+ *   i_rwsem > invalidate_lock > cfs_data.lock (D) > cfs_data.note_lock (N) > i_lock
+ *   cfs_data.lock > node->lock > conn->lock
  *
  * Lifetime
- *   struct cfs_data is allocated and freed with its inode. While anything is under way (active > 0) it holds a reference to
- *   the inode, dropped from a work item, so that the last iput never happens under a lock. An inode that is being freed
- *   already cannot be referenced: then its eviction waits for active to become 0.
+ *   struct cfs_data is allocated and freed with its inode. While anything is under way (active > 0)
+ *   it holds a reference to the inode, dropped from a work item, so that the last iput never
+ *   happens under a lock. An inode that is being freed already cannot be referenced: then its
+ *   eviction waits for active to become 0.
  */
 #ifndef CFS_DATA_H
 #define CFS_DATA_H
 
 #include <linux/mempool.h>
 #include <linux/rbtree.h>
+#include <linux/sizes.h>
 #include "compat.h"
 #include "conn.h"
 #include "extent.h"
 
-#define CFS_IO_SIZE		(1u << 20)	/* bytes of a read packet and of a write sub-request at most */
+#define CFS_IO_SIZE		SZ_1M	/* bytes of a read packet and of a write sub-request
+						 * at most
+						 */
 #define CFS_STREAM_WINDOW	16		/* packets of a stream on the wire */
-#define CFS_OVERWRITE_WINDOW	32		/* overwrites of an inode that are cut and not finished */
-#define CFS_COMMIT_BYTES	(4u << 20)	/* acknowledged bytes that start a commit */
+#define CFS_OVERWRITE_WINDOW	32		/* overwrites of an inode that are cut and not
+						 * finished
+						 */
+#define CFS_COMMIT_BYTES	SZ_4M	/* acknowledged bytes that start a commit */
 #define CFS_COMMIT_MS		100		/* or the age of the oldest of them */
 #define CFS_UNCOMMITTED_MAX	(64ll << 20)	/* bytes sent but not committed, per mount */
-#define CFS_QUARANTINE_S	10		/* an overwrite of unknown outcome may still be applied: longer than an election */
+#define CFS_QUARANTINE_S	10		/* an overwrite of unknown outcome may still be
+						 * applied: longer than an election
+						 */
 #define CFS_CONFLICTS_MAX	3		/* times a write is moved after a refused commit */
 #define CFS_RETRY_MS		100		/* pause before the same thing is tried again */
 #define CFS_RETRY_MAX_MS	2000		/* the pause grows up to this */
-#define CFS_HOST_WAIT_MS	2000		/* for a connection to one host, where there is another */
+#define CFS_HOST_WAIT_MS	2000		/* for a connection to one host, where there is
+						 * another
+						 */
 
 struct cfs_stream;
 
@@ -53,15 +68,17 @@ struct cfs_stream;
 /*
  * One netfs write sub-request.
  *
- *   NEW (d->fresh) -> WAITING (an older write overlaps) -> ACTIVE (pieces under way) -> ended, freed
+ *   NEW (d->fresh) -> WAITING (an older write overlaps) -> ACTIVE (pieces under way) -> freed
  *                                                            +-> GHOST -> freed
- * A ghost has been ended towards netfs, but one of its overwrites may still be applied by a server that got it and did not
- * answer: newer writes to the range wait until that is impossible.
+ * A ghost has been ended towards netfs, but one of its overwrites may still be applied by a server
+ * that got it and did not answer: newer writes to the range wait until that is impossible.
  */
 struct cfs_write {
 	struct cfs_data *data;
 	struct netfs_io_subrequest *sr;	/* NULL: ghost */
-	struct list_head link;		/* N: d->fresh; D: d->waiting, or the list of those that ended */
+	struct list_head link;		/* N: d->fresh; D: d->waiting, or the list of those that
+					 * ended
+					 */
 	struct rb_node node;		/* D: d->ranges */
 	u64 start, last;		/* range, inclusive */
 	u64 subtree_last;		/* D: interval tree */
@@ -71,7 +88,8 @@ struct cfs_write {
 	u32 pieces;			/* D: not finished */
 	u8 conflicts;			/* D */
 	int error;			/* D: first final one */
-	bool direct;			/* memory of an application: it may change while it is sent */
+	bool direct;			/* memory of an application: it may change while it is sent
+					 */
 };
 
 /*
@@ -91,7 +109,9 @@ struct cfs_piece {
 	u32 len;
 	struct iov_iter iter;		/* exactly these bytes */
 	struct cfs_stream *stream;	/* appends */
-	struct page **copy;		/* its own pages, once the application's memory proved unstable */
+	struct page **copy;		/* its own pages, once the application's memory proved
+					 * unstable
+					 */
 	u64 not_before;			/* overwrites: jiffies64 */
 	u64 host_since;			/* overwrites: waiting for a connection since; 0: not */
 	u64 partition_id;		/* overwrites: target */
@@ -110,10 +130,11 @@ struct cfs_piece {
  *
  *   NEW -> CREATING -> OPEN -> SEALED -> freed
  *    |  ^_____/          |
- *    +-> OPEN            +-> BROKEN -> SEALED     (what was acknowledged keeps its key, the rest goes elsewhere)
- *    (tiny, continued)
+ *    +-> OPEN            +-> BROKEN -> SEALED
+ *    (tiny, continued)         what was acknowledged keeps its key, the rest goes elsewhere
  *
- * Offsets in the file: base <= committed <= acked <= next. The key is [base, acked) at extent_offset.
+ * Offsets in the file: base <= committed <= acked <= next. The key is [base, acked) at
+ * extent_offset.
  */
 enum cfs_stream_state { CFS_ST_NEW, CFS_ST_CREATING, CFS_ST_OPEN, CFS_ST_BROKEN, CFS_ST_SEALED };
 
@@ -129,7 +150,9 @@ struct cfs_stream {
 	bool sealing;			/* CREATING: SEALED as soon as that ended */
 	bool dropped;			/* its key must not be committed (any more) */
 	struct cfs_dp *dp;		/* strong; NULL: to be chosen */
-	struct cfs_conn *conn;		/* strong; appends of one extent use one connection, their order matters */
+	struct cfs_conn *conn;		/* strong; appends of one extent use one connection, their
+					 * order matters
+					 */
 	u64 avoid;			/* partition that failed last */
 	u64 extent_id;
 	u64 extent_offset;		/* of base */
@@ -184,13 +207,15 @@ struct cfs_data {
 	u64 commit_since;		/* D: jiffies64 of the first failure in a row; 0: none */
 	struct list_head ended;		/* R: writes to be ended towards netfs */
 	u64 no_continue;		/* D: extent that must not be appended to */
-	u64 limit;			/* D: a truncation is under way: bytes from here on are not worth writing */
+	u64 limit;			/* D: a truncation is under way: bytes from here on are not
+					 * worth writing
+					 */
 	bool frozen;			/* D: nothing new is started */
 	bool still;			/* READ_ONCE: the runner found nothing under way */
 	u32 calls;			/* D: creates and EXTENTS under way */
 	wait_queue_head_t idle;		/* frozen and nothing under way; active became 0 */
 
-	spinlock_t note_lock;
+	spinlock_t note_lock;		/* fields marked N */
 	struct list_head fresh;		/* N: new writes */
 	struct list_head notes;		/* N: pieces back from connections */
 	struct list_head created;	/* N: streams whose create came back */
@@ -202,8 +227,12 @@ struct cfs_data {
 	struct work_struct inval_work;	/* queued: holds a reference to the inode */
 
 	atomic_t busy;			/* system calls under way that change data or size */
-	u64 dirty_low;			/* READ_ONCE: bytes before it are as committed; see cfs_note_write() */
-	bool overwrote;			/* READ_ONCE: an overwrite happened: the server's mtime is old */
+	u64 dirty_low;			/* READ_ONCE: bytes before it are as committed; see
+					 * cfs_note_write()
+					 */
+	bool overwrote;			/* READ_ONCE: an overwrite happened: the server's mtime is
+					 * old
+					 */
 };
 
 static inline struct cfs_sb *cfs_data_sb(struct cfs_data *d)
@@ -221,7 +250,9 @@ static inline bool cfs_passed(u64 when)
 	return !when || !time_before64(get_jiffies_64(), when);
 }
 
-/* I/O that began at @since (jiffies64) has to be given up: umount -f, or a soft mount's deadline. */
+/*
+ * I/O that began at @since (jiffies64) has to be given up: umount -f, or a soft mount's deadline.
+ */
 static inline bool cfs_io_expired(struct cfs_sb *csb, u64 since)
 {
 	return test_bit(CFS_SB_FORCED, &csb->flags) ||
@@ -255,6 +286,7 @@ void cfs_piece_done(struct cfs_pkt *pkt);
 void cfs_piece_finish(struct cfs_piece *piece, int error);
 void cfs_piece_requeue(struct cfs_piece *piece);
 void cfs_piece_copy(struct cfs_piece *piece);
+bool cfs_piece_ready(struct cfs_piece *piece);
 struct iov_iter cfs_piece_source(struct cfs_piece *piece);
 struct cfs_piece *cfs_piece_split(struct cfs_piece *piece, u32 len);
 void cfs_data_freeze(struct cfs_data *d);

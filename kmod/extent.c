@@ -2,12 +2,14 @@
 /*
  * cubefs: map from file offsets to extents of data partitions.
  *
- * Purpose   Answers "which partition, extent and offset hold byte N of the file". No I/O, no locks, no waiting; this file
- *           is also compiled in user space (tests/kernel_core).
- * Lifetime  A map is part of its inode's struct cfs_data: zeroed memory is an empty map, cfs_map_clear() frees it.
+ * Purpose   Answers "which partition, extent and offset hold byte N of the file". No I/O, no locks,
+ *           no waiting; this file is also compiled in user space (tests/kernel_core).
+ * Lifetime  A map is part of its inode's struct cfs_data: zeroed memory is an empty map,
+ *           cfs_map_clear() frees it.
  * Locks     Those of the owner. Slices handed out are copies.
  * Failure   Only memory: functions that may allocate leave the map unchanged when they fail.
- * Source    CubeFS v3.5.3, proto/extent_key.go, sdk/data/stream/extent_cache.go, metanode/sorted_extents.go.
+ * Source    CubeFS v3.5.3, proto/extent_key.go, sdk/data/stream/extent_cache.go,
+ *           metanode/sorted_extents.go.
  */
 #ifdef __KERNEL__
 #include <linux/errno.h>
@@ -19,7 +21,9 @@
 #include "../include/cubefs/cfs_wire.h"
 
 #define CFS_MAP_ROOM_MIN	8
-#define CFS_TINY_EXTENT_MAX	(4ULL << 40)	/* bytes in a tiny extent. Source: storage/extent_store.go ExtentMaxSize */
+#define CFS_TINY_EXTENT_MAX	(4ULL << 40)	/* bytes in a tiny extent. Source:
+						 * storage/extent_store.go ExtentMaxSize
+						 */
 #define CFS_FILE_MAX		((u64)LLONG_MAX)
 
 /**
@@ -102,7 +106,8 @@ static void cfs_ekey_cut_front(struct cfs_ekey *key, u64 n)
  * Where keys overlap, which a server's list should not but can, the later one in the list wins.
  *
  * Return:  0; -EUCLEAN for an impossible key; -ENOMEM. The map is unchanged on failure.
- * Source:  CubeFS v3.5.3, metanode/sorted_extents.go (a key that starts inside another is inserted, not merged).
+ * Source:  CubeFS v3.5.3, metanode/sorted_extents.go (a key that starts inside another is inserted,
+ *          not merged).
  */
 int cfs_map_load(struct cfs_map *map, const struct cfs_ekey *keys, u32 nkeys)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * cubefs: map from file offsets to extents of data partitions. Pure logic, also built in user space by the tests.
+ * cubefs: map from file offsets to extents of data partitions. Pure logic, also built in user space
+ * by the tests.
  */
 #ifndef CFS_EXTENT_H
 #define CFS_EXTENT_H
@@ -13,9 +14,9 @@
 #include <cubefs/cfs.h>
 
 /*
- * The committed keys of one file, sorted by file_offset, never overlapping. Bytes without a key are a hole. Keys of bytes
- * that are on their way (written but not committed) are not here: they belong to their stream, see write.h.
- * Locks: the owner's; see struct cfs_data.
+ * The committed keys of one file, sorted by file_offset, never overlapping. Bytes without a key are
+ * a hole. Keys of bytes that are on their way (written but not committed) are not here: they belong
+ * to their stream, see write.h. Locks: the owner's; see struct cfs_data.
  */
 struct cfs_map {
 	struct cfs_ekey *keys;
@@ -26,7 +27,9 @@ struct cfs_map {
 /* What lies at a file offset. */
 struct cfs_slice {
 	bool hole;
-	u64 len;		/* bytes to the end of the key or the hole; U64_MAX - pos after the last key */
+	u64 len;		/* bytes to the end of the key or the hole; U64_MAX - pos after the
+				 * last key
+				 */
 	u64 partition_id;	/* the rest: not for holes */
 	u64 extent_id;
 	u64 extent_offset;	/* of the first byte of the slice */

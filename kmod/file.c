@@ -2,13 +2,17 @@
 /*
  * cubefs: open regular files.
  *
- * Purpose   open, read, write, mmap, fsync, close. Data goes through netfs; the cases it does not handle are handled here.
+ * Purpose   open, read, write, mmap, fsync, close. Data goes through netfs; the cases it does not
+ *           handle are handled here.
  * Lifetime  An open file has no state of its own.
- * Locks     i_rwsem as netfs takes it: shared for reads and direct I/O, exclusive for buffered writes.
+ * Locks     i_rwsem as netfs takes it: shared for reads and direct I/O, exclusive for buffered
+ *           writes.
  * Contexts  System calls; direct I/O of io_uring and libaio ends in a work item.
- * Failure   Errors of write-back are told once per open file, by fsync and by close, then forgotten (errseq).
+ * Failure   Errors of write-back are told once per open file, by fsync and by close, then forgotten
+ *           (errseq).
  *
- * Closing a file that was written commits it, as the FUSE client does: another host that opens it afterwards sees it.
+ * Closing a file that was written commits it, as the FUSE client does: another host that opens it
+ * afterwards sees it.
  * Source: CubeFS v3.5.3, client/fs/file.go (Flush, Fsync).
  */
 #include <linux/fs.h>
@@ -20,8 +24,9 @@
 #include "data.h"
 
 /*
- * The size and the generation must be those of now, as far as attributes are believed at all; with another generation, pages
- * and map go. A file made by this open has no extents, which saves asking for them.
+ * The size and the generation must be those of now, as far as attributes are believed at all; with
+ * another generation, pages and map go. A file made by this open has no extents, which saves asking
+ * for them.
  */
 static int cfs_file_open(struct inode *inode, struct file *file)
 {
@@ -39,7 +44,10 @@ static int cfs_file_open(struct inode *inode, struct file *file)
 	return generic_file_open(inode, file);
 }
 
-/* close(2): errors since the last report on this file; they stay for an fsync on a copy of the descriptor. */
+/*
+ * close(2): errors since the last report on this file; they stay for an fsync on a copy of the
+ * descriptor.
+ */
 static int cfs_file_flush(struct file *file, fl_owner_t id)
 {
 	struct inode *inode = file_inode(file);
@@ -74,7 +82,10 @@ static loff_t cfs_file_llseek(struct file *file, loff_t offset, int whence)
 
 /* ---- reading ---- */
 
-/* Without waiting: what is in the cache, if nobody holds the lock and no direct I/O has to be waited for. */
+/*
+ * Without waiting: what is in the cache, if nobody holds the lock and no direct I/O has to be
+ * waited for.
+ */
 static ssize_t cfs_read_nowait(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
@@ -98,24 +109,25 @@ static ssize_t cfs_file_read_iter(struct kiocb *iocb, struct iov_iter *to)
 /* ---- writing ---- */
 
 /*
- * If all pages are clean, everything before @pos is what the servers have: appending to a folio does not send the rest of
- * it again. Called with the inode's lock, so that no other write is under way; a mapping that may be stored to is not known
- * to be clean.
+ * If all pages are clean, everything before @pos is what the servers have: appending to a folio
+ * does not send the rest of it again. Called with the inode's lock, so that no other write is under
+ * way; a mapping that may be stored to is not known to be clean.
  */
 static void cfs_note_write(struct inode *inode, loff_t pos)
 {
 	struct address_space *mapping = inode->i_mapping;
 	struct cfs_data *d = CFS_I(inode)->data;
 
-	if (!mapping_tagged(mapping, PAGECACHE_TAG_DIRTY) && !mapping_tagged(mapping, PAGECACHE_TAG_WRITEBACK) &&
-	    !mapping_writably_mapped(mapping))
+	if (!mapping_tagged(mapping, PAGECACHE_TAG_DIRTY) &&
+	    !mapping_tagged(mapping, PAGECACHE_TAG_WRITEBACK) && !mapping_writably_mapped(mapping))
 		WRITE_ONCE(d->dirty_low, pos);
 	else
 		cfs_data_dirty_from(d, pos);
 }
 
 /*
- * O_SYNC: written to the cache and then synced. netfs' own way of writing through leaves folios dirty and sends them twice.
+ * O_SYNC: written to the cache and then synced. netfs' own way of writing through leaves folios
+ * dirty and sends them twice.
  */
 static ssize_t cfs_write_buffered(struct kiocb *iocb, struct iov_iter *from)
 {
@@ -161,8 +173,8 @@ out:
 }
 
 /*
- * Buffered writes may wait for locks, pages and servers: without waiting, none is begun. Direct ones return when their key is
- * committed, so O_SYNC adds nothing.
+ * Buffered writes may wait for locks, pages and servers: without waiting, none is begun. Direct
+ * ones return when their key is committed, so O_SYNC adds nothing.
  */
 static ssize_t cfs_file_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {

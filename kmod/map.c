@@ -2,12 +2,14 @@
 /*
  * cubefs: fetching the extent list of a file.
  *
- * Purpose   Fills the map of an inode by an EXTENTS call when somebody needs it and it is not valid.
+ * Purpose   Fills the map of an inode by an EXTENTS call when somebody needs it and it is not
+ *           valid.
  * Lifetime  A call under way counts in d->calls and holds the inode by cfs_data_hold().
- * Locks     d->lock. A list is never fetched while a commit is under way, nor a commit started while a list is fetched: an
- *           old list must not replace a map that already has the new key.
- * Failure   An answer that says the file is gone, or a list that makes no sense, fails the I/O that waits for it. Everything
- *           else is tried again until that I/O expires.
+ * Locks     d->lock. A list is never fetched while a commit is under way, nor a commit started
+ *           while a list is fetched: an old list must not replace a map that already has the new
+ *           key.
+ * Failure   An answer that says the file is gone, or a list that makes no sense, fails the I/O that
+ *           waits for it. Everything else is tried again until that I/O expires.
  */
 #include <linux/fs.h>
 #include "data.h"
@@ -30,8 +32,9 @@ static bool cfs_map_error_final(int err)
 }
 
 /*
- * Data of class blobstore lies in another store, which a module without HTTP cannot read: its list is empty although the
- * file is not, and must not be taken for a hole. Source: CubeFS v3.5.3, proto/storage_class.go.
+ * Data of class blobstore lies in another store, which a module without HTTP cannot read: its list
+ * is empty although the file is not, and must not be taken for a hole. Source: CubeFS v3.5.3,
+ * proto/storage_class.go.
  */
 static int cfs_map_parse(struct cfs_data *d, struct cfs_call *call)
 {

@@ -2,14 +2,15 @@
 /*
  * cubefs: overwrites: bytes that a committed key covers, through the raft leader of its partition.
  *
- * Purpose   Sends each piece to the leader, follows it when it moves, repeats the same bytes at the same place until they are
- *           acknowledged.
+ * Purpose   Sends each piece to the leader, follows it when it moves, repeats the same bytes at the
+ *           same place until they are acknowledged.
  * Lifetime  A piece is on d->over from the cut until it is finished or cut again.
  * Locks     d->lock. A piece in flight belongs to its connection until its note came.
  * Contexts  The runner of the inode.
- * Failure   A request without an answer may still be applied later, after a repetition and after newer bytes: nothing at the
- *           servers tells them apart. The same host is asked again first, and the range of the write stays taken for
- *           CFS_QUARANTINE_S after its end (struct cfs_write, ghost), so that no newer bytes are sent meanwhile.
+ * Failure   A request without an answer may still be applied later, after a repetition and after
+ *           newer bytes: nothing at the servers tells them apart. The same host is asked again
+ *           first, and the range of the write stays taken for CFS_QUARANTINE_S after its end
+ *           (struct cfs_write, ghost), so that no newer bytes are sent meanwhile.
  * Source    CubeFS v3.5.3, sdk/data/stream/stream_conn.go, datanode/partition_op_by_raft.go.
  */
 #include <linux/fs.h>
@@ -59,7 +60,7 @@ static u8 cfs_over_host(struct cfs_piece *piece, struct cfs_dp *dp)
 /* Another host, with a growing pause after each round: an election takes seconds. */
 static void cfs_over_next_host(struct cfs_piece *piece, struct cfs_dp *dp)
 {
-	unsigned int round;
+	unsigned int round, pause;
 
 	piece->host = (cfs_over_host(piece, dp) + 1) % dp->nhosts;
 	piece->host_since = 0;
@@ -69,7 +70,8 @@ static void cfs_over_next_host(struct cfs_piece *piece, struct cfs_dp *dp)
 	if (piece->tries % dp->nhosts == 0) {
 		/* A row that the daemon has refreshed knows better than the rotation. */
 		piece->host = U8_MAX;
-		cfs_over_pause(piece, min_t(unsigned int, CFS_RETRY_MS << min(round, 5u), CFS_RETRY_MAX_MS));
+		pause = min_t(unsigned int, CFS_RETRY_MS << min(round, 5u), CFS_RETRY_MAX_MS);
+		cfs_over_pause(piece, pause);
 	}
 }
 
@@ -123,6 +125,8 @@ static void cfs_over_try(struct cfs_data *d, struct cfs_piece *piece)
 
 	if (cfs_io_expired(csb, piece->write->since))
 		return cfs_over_finish(piece, -EIO);
+	if (!cfs_piece_ready(piece))
+		return cfs_over_pause(piece, CFS_RETRY_MS);
 	dp = cfs_dp_get(csb, piece->partition_id);
 	if (!dp) {
 		cfs_dp_need(csb, piece->partition_id);
@@ -181,8 +185,9 @@ static void cfs_over_unknown(struct cfs_piece *piece, struct cfs_dp *dp)
 }
 
 /*
- * The extent is missing: the list is old (a migration), or the file was cut by somebody else. Once is believed. A server that
- * has dropped the extent already acknowledges overwrites of it, which nobody can tell.
+ * The extent is missing: the list is old (a migration), or the file was cut by somebody else. Once
+ * is believed. A server that has dropped the extent already acknowledges overwrites of it, which
+ * nobody can tell.
  */
 static void cfs_over_gone(struct cfs_piece *piece)
 {

@@ -2,16 +2,21 @@
 /*
  * cubefs: reads: from a netfs sub-request to read packets and back.
  *
- * Purpose   Cuts a range by the extent map, zeroes holes, reads the rest from a replica, tries others when one fails.
- * Lifetime  A struct cfs_read lives from issue to the end of its last piece; each piece is on its own: in a connection,
- *           waiting (cfs_waiter), or in d->map_readers. The inode is held meanwhile.
- * Locks     d->lock while cutting. A piece belongs to whoever handles it; the count of pieces is atomic.
+ * Purpose   Cuts a range by the extent map, zeroes holes, reads the rest from a replica, tries
+ *           others when one fails.
+ * Lifetime  A struct cfs_read lives from issue to the end of its last piece; each piece is on its
+ *           own: in a connection, waiting (cfs_waiter), or in d->map_readers. The inode is held
+ *           meanwhile.
+ * Locks     d->lock while cutting. A piece belongs to whoever handles it; the count of pieces is
+ *           atomic.
  * Contexts  Issue: the reader's. Replies: receiver or close work of a connection. Retries: work.
- * Failure   Nothing is an error while another replica or another attempt may help; a hard mount tries for ever. Final: the
- *           partition is lost, the extent is gone although the list is fresh, the file is gone, the mount is forced or soft.
+ * Failure   Nothing is an error while another replica or another attempt may help; a hard mount
+ *           tries for ever. Final: the partition is lost, the extent is gone although the list is
+ *           fresh, the file is gone, the mount is forced or soft.
  *
- * Replicas. Appended bytes are the same on all replicas. Overwritten bytes are certain on the raft leader only, so it is asked
- * first, with the opcode that others refuse; when it fails, others are asked with the opcode that any replica serves.
+ * Replicas. Appended bytes are the same on all replicas. Overwritten bytes are certain on the raft
+ * leader only, so it is asked first, with the opcode that others refuse; when it fails, others are
+ * asked with the opcode that any replica serves.
  * Source: CubeFS v3.5.3, sdk/data/stream/extent_reader.go, datanode/wrap_operator.go.
  */
 #include <linux/fs.h>
@@ -48,7 +53,6 @@ struct cfs_rpiece {
 	u8 again;
 	u8 base;			/* follower reads: where the rotation began */
 	bool gone;			/* the extent was reported missing by a fresh list */
-	bool leader;			/* the packet asked for the leader */
 	u64 host_since;			/* jiffies64: waiting for a connection; 0: not */
 };
 
@@ -72,7 +76,8 @@ static void cfs_rpiece_work(struct work_struct *work)
 		cfs_rpiece_cut(rp);
 }
 
-static struct cfs_rpiece *cfs_rpiece_new(struct cfs_read *rd, u64 pos, u64 len, const struct iov_iter *iter)
+static struct cfs_rpiece *cfs_rpiece_new(struct cfs_read *rd, u64 pos, u64 len,
+					 const struct iov_iter *iter)
 {
 	struct cfs_rpiece *rp = mempool_alloc(&cfs_rpiece_pool, GFP_NOFS);
 
@@ -91,8 +96,8 @@ static struct cfs_rpiece *cfs_rpiece_new(struct cfs_read *rd, u64 pos, u64 len, 
 }
 
 /*
- * A short direct read must say that it met the end of the file: netfs would ask for the rest for ever. A buffered read is
- * inside the file, and netfs clears what is left of the last folio.
+ * A short direct read must say that it met the end of the file: netfs would ask for the rest for
+ * ever. A buffered read is inside the file, and netfs clears what is left of the last folio.
  */
 static void cfs_read_end(struct cfs_read *rd)
 {
@@ -228,17 +233,21 @@ static u8 cfs_rpiece_first(struct cfs_rpiece *rp, struct cfs_dp *dp)
 	return dp->leader == 0xFF ? 0 : dp->leader;
 }
 
+static struct cfs_node_obj *cfs_rpiece_node(struct cfs_rpiece *rp, struct cfs_dp *dp)
+{
+	return dp->hosts[(cfs_rpiece_first(rp, dp) + rp->turn) % dp->nhosts];
+}
+
 /*
- * A connection to the replica whose turn it is. One that is not connected yet is waited for, unless it failed a short time
- * ago; then it is the next one's turn.
+ * A connection to the replica whose turn it is. One that is not connected yet is waited for, unless
+ * it failed a short time ago; then it is the next one's turn.
  */
 static struct cfs_conn *cfs_rpiece_host(struct cfs_rpiece *rp, struct cfs_dp *dp)
 {
-	u8 first = cfs_rpiece_first(rp, dp);
 	int i;
 
 	for (i = 0; i < dp->nhosts; i++) {
-		struct cfs_node_obj *node = dp->hosts[(first + rp->turn) % dp->nhosts];
+		struct cfs_node_obj *node = cfs_rpiece_node(rp, dp);
 		struct cfs_conn *conn = cfs_conn_pick(node, CFS_CONN_READ, rp->pkt.csb);
 
 		if (conn) {
@@ -279,7 +288,10 @@ static void cfs_rpiece_next(struct cfs_rpiece *rp, struct cfs_dp *dp)
 	cfs_wait_change(&rp->wait, pause);
 }
 
-/* The extent is not there: by a migration, for example, which changes the list without a new generation. Fetch it again. */
+/*
+ * The extent is not there: by a migration, for example, which changes the list without a new
+ * generation. Fetch it again.
+ */
 static void cfs_rpiece_gone(struct cfs_rpiece *rp)
 {
 	struct cfs_data *d = rp->read->data;
@@ -306,7 +318,7 @@ static void cfs_rpiece_refused(struct cfs_rpiece *rp, struct cfs_dp *dp, u8 resu
 	} else if (result == CFS_RC_TRY_OTHER_ADDR) {
 		req.event.kind = CFS_EV_DP_REFUSED;
 		req.event.partition_id = dp->id;
-		req.event.node = cfs_node_id(dp->hosts[(cfs_rpiece_first(rp, dp) + rp->turn) % dp->nhosts]);
+		req.event.node = cfs_node_id(cfs_rpiece_node(rp, dp));
 		req.event.error = result;
 		cfs_event(rp->pkt.csb, &req);
 	}
@@ -339,12 +351,13 @@ static void cfs_rpiece_done(struct cfs_pkt *pkt)
 static int cfs_rpiece_send(struct cfs_rpiece *rp, struct cfs_dp *dp, struct cfs_conn *conn)
 {
 	struct cfs_pkt *pkt = &rp->pkt;
+	bool leader = !rp->turn && dp->leader != 0xFF &&
+		      !(pkt->csb->mount_flags & CFS_MR_FOLLOWER_READ);
 
-	rp->leader = !rp->turn && dp->leader != 0xFF && !(pkt->csb->mount_flags & CFS_MR_FOLLOWER_READ);
 	pkt->hdr = (struct cfs_pkt_hdr){
 		.extent_type = CFS_ET_NORMAL | CFS_ET_PROTO_VERSION,
 		.proto_version = CFS_PROTO_VERSION,
-		.opcode = rp->leader ? CFS_DOP_STREAM_READ : CFS_DOP_STREAM_FOLLOWER_READ,
+		.opcode = leader ? CFS_DOP_STREAM_READ : CFS_DOP_STREAM_FOLLOWER_READ,
 		.size = rp->len,
 		.partition_id = rp->partition_id,
 		.extent_id = rp->extent_id,

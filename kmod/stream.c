@@ -2,16 +2,20 @@
 /*
  * cubefs: streams: extents that are being appended to.
  *
- * Purpose   Chooses where bytes without a key go, creates extents, sends appends in order, keeps what was acknowledged until
- *           its key is committed, sends what was not to another extent.
- * Lifetime  A stream lives on d->streams from its first piece until it is sealed and holds no piece. An open stream without
- *           pieces costs a reference to a row and a connection, and saves the next append its create.
- * Locks     d->lock for all of it. A packet in flight (piece or create) belongs to its connection until its note came.
+ * Purpose   Chooses where bytes without a key go, creates extents, sends appends in order, keeps
+ *           what was acknowledged until its key is committed, sends what was not to another extent.
+ * Lifetime  A stream lives on d->streams from its first piece until it is sealed and holds no
+ *           piece. An open stream without pieces costs a reference to a row and a connection, and
+ *           saves the next append its create.
+ * Locks     d->lock for all of it. A packet in flight (piece or create) belongs to its connection
+ *           until its note came.
  * Contexts  The runner of the inode; cfs_streams_seal() also from others with d->lock.
- * Failure   The first packet of a stream that fails breaks it: what was acknowledged keeps its extent, everything behind is
- *           sent again elsewhere, in order, when the last packet in flight has come back. A refusal "offset is not the end" (0xF4)
- *           never counts as success: it proves nothing about the other replicas.
- * Source    CubeFS v3.5.3, sdk/data/stream/extent_handler.go (client), datanode/wrap_operator.go, storage/extent.go (server).
+ * Failure   The first packet of a stream that fails breaks it: what was acknowledged keeps its
+ *           extent, everything behind is sent again elsewhere, in order, when the last packet in
+ *           flight has come back. A refusal "offset is not the end" (0xF4) never counts as success:
+ *           it proves nothing about the other replicas.
+ * Source    CubeFS v3.5.3, sdk/data/stream/extent_handler.go (client), datanode/wrap_operator.go,
+ *           storage/extent.go (server).
  */
 #include <linux/fs.h>
 #include <linux/slab.h>
@@ -55,8 +59,9 @@ static struct cfs_stream *cfs_stream_to_extend(struct cfs_data *d, u64 pos)
 }
 
 /*
- * A small file goes in one packet to a slot of a shared extent, without creating one. Bytes that follow others of the file go
- * to a normal extent: it can be appended to again. A piece that failed once is not tried this way again.
+ * A small file goes in one packet to a slot of a shared extent, without creating one. Bytes that
+ * follow others of the file go to a normal extent: it can be appended to again. A piece that failed
+ * once is not tried this way again.
  */
 static bool cfs_piece_tiny(struct cfs_data *d, struct cfs_piece *piece)
 {
@@ -103,8 +108,9 @@ static struct cfs_stream *cfs_stream_new(struct cfs_data *d, u64 pos)
 }
 
 /*
- * Go on appending to the extent of the key that ends here, if that is likely to be accepted: then no create and no new key.
- * Its physical end may lie elsewhere (it was cut, or has a tail that was never acknowledged): then it is refused, once.
+ * Go on appending to the extent of the key that ends here, if that is likely to be accepted: then
+ * no create and no new key. Its physical end may lie elsewhere (it was cut, or has a tail that was
+ * never acknowledged): then it is refused, once.
  */
 static struct cfs_stream *cfs_stream_continue(struct cfs_data *d, u64 pos)
 {
@@ -112,8 +118,8 @@ static struct cfs_stream *cfs_stream_continue(struct cfs_data *d, u64 pos)
 	struct cfs_stream *st;
 	struct cfs_dp *dp;
 
-	if (!key || key->extent_id <= CFS_MIN_EXTENT_ID || key->extent_id == d->no_continue || key->extent_offset ||
-	    key->size >= CFS_EXTENT_SIZE || cfs_stream_ending_at(d, pos))
+	if (!key || key->extent_id <= CFS_MIN_EXTENT_ID || key->extent_id == d->no_continue ||
+	    key->extent_offset || key->size >= CFS_EXTENT_SIZE || cfs_stream_ending_at(d, pos))
 		return NULL;
 	dp = cfs_dp_get_writable(cfs_data_sb(d), key->partition_id, cfs_data_class(d));
 	if (!dp)
@@ -195,7 +201,10 @@ void cfs_streams_seal(struct cfs_data *d)
 		cfs_stream_seal(st);
 }
 
-/* The last packet in flight of a broken stream came back: everything that is not acknowledged is cut again, in order. */
+/*
+ * The last packet in flight of a broken stream came back: everything that is not acknowledged is
+ * cut again, in order.
+ */
 static void cfs_stream_broken_end(struct cfs_stream *st)
 {
 	if (st->state != CFS_ST_BROKEN || st->nflight)
@@ -239,8 +248,8 @@ static void cfs_stream_blame(struct cfs_stream *st, struct cfs_pkt *pkt)
 }
 
 /*
- * Servers cut a large append themselves, but that is not promised: if the very first one of the mount is refused, stay with
- * the block size that every client uses.
+ * Servers cut a large append themselves, but that is not promised: if the very first one of the
+ * mount is refused, stay with the block size that every client uses.
  */
 static void cfs_append_size_check(struct cfs_sb *csb, struct cfs_piece *piece)
 {
@@ -365,6 +374,7 @@ void cfs_stream_created(struct cfs_stream *st)
 {
 	struct cfs_pkt *pkt = &st->create;
 	struct cfs_data *d = st->data;
+
 	d->calls--;
 	if (!pkt->err && pkt->result == CFS_RC_OK && pkt->extent_id > CFS_TINY_COUNT) {
 		st->state = st->sealing ? CFS_ST_SEALED : CFS_ST_OPEN;
@@ -408,7 +418,8 @@ static void cfs_stream_push(struct cfs_stream *st)
 	struct cfs_sb *csb = cfs_data_sb(st->data);
 	struct cfs_piece *piece = list_first_entry_or_null(&st->queue, struct cfs_piece, link);
 
-	if (!piece || st->state > CFS_ST_OPEN || st->state == CFS_ST_CREATING || !cfs_passed(st->not_before))
+	if (!piece || st->state > CFS_ST_OPEN || st->state == CFS_ST_CREATING ||
+	    !cfs_passed(st->not_before))
 		return;
 	if (cfs_io_expired(csb, piece->write->since)) {
 		cfs_stream_seal(st);
@@ -421,9 +432,10 @@ static void cfs_stream_push(struct cfs_stream *st)
 		return cfs_stream_create(st);
 	st->state = CFS_ST_OPEN;
 	while ((piece = list_first_entry_or_null(&st->queue, struct cfs_piece, link))) {
-		if (st->nflight >= CFS_STREAM_WINDOW || atomic64_read(&csb->uncommitted) >= CFS_UNCOMMITTED_MAX)
+		if (st->nflight >= CFS_STREAM_WINDOW ||
+		    atomic64_read(&csb->uncommitted) >= CFS_UNCOMMITTED_MAX)
 			break;
-		if (!cfs_stream_send(st, piece))
+		if (!cfs_piece_ready(piece) || !cfs_stream_send(st, piece))
 			break;
 	}
 }
@@ -455,7 +467,8 @@ static bool cfs_append_ok(struct cfs_stream *st, struct cfs_piece *piece)
 {
 	struct cfs_pkt *pkt = &piece->pkt;
 
-	if (pkt->err || pkt->result != CFS_RC_OK || st->state == CFS_ST_BROKEN || st->dropped || st->acked != piece->pos)
+	if (pkt->err || pkt->result != CFS_RC_OK || st->state == CFS_ST_BROKEN || st->dropped ||
+	    st->acked != piece->pos)
 		return false;
 	if (!st->tiny)
 		return pkt->extent_id == st->extent_id;
@@ -565,8 +578,8 @@ static void cfs_stream_free(struct cfs_stream *st)
 
 static bool cfs_stream_empty(const struct cfs_stream *st)
 {
-	return !st->nflight && st->state != CFS_ST_CREATING && list_empty(&st->queue) && list_empty(&st->acked_list) &&
-	       list_empty(&st->failed) && list_empty(&st->commit);
+	return !st->nflight && st->state != CFS_ST_CREATING && list_empty(&st->queue) &&
+	       list_empty(&st->acked_list) && list_empty(&st->failed) && list_empty(&st->commit);
 }
 
 /**

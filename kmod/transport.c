@@ -2,20 +2,26 @@
 /*
  * cubefs: packets over TCP: sender and receiver of one connection.
  *
- * Purpose   Sends headers copied and data by reference, receives data straight into its destination, checks its CRC.
- * Lifetime  Works on a struct cfs_conn between cfs_transport_open() and cfs_transport_close(), see conn.h.
- * Locks     conn->tx around everything that writes to the socket; conn->lock for the lists. The receiver is one work item,
- *           so it needs no lock for its own state. The socket's lock is taken inside conn->tx. The socket is made by the
- *           kernel: its lock class never meets the mmap lock of a process that reads a socket into unmapped memory.
- * Contexts  Sender: work, or the submitter of a read when the connection is free. Receiver: work queued by the socket's
- *           data_ready callback (softirq), which does nothing else.
- * Failure   Whatever is not a well-formed, expected packet kills the connection: cfs_conn_kill(), nothing else.
+ * Purpose   Sends headers copied and data by reference, receives data straight into its
+ *           destination, checks its CRC.
+ * Lifetime  Works on a struct cfs_conn between cfs_transport_open() and cfs_transport_close(), see
+ *           conn.h.
+ * Locks     conn->tx around everything that writes to the socket; conn->lock for the lists. The
+ *           receiver is one work item, so it needs no lock for its own state. The socket's lock is
+ *           taken inside conn->tx. The socket is made by the kernel: its lock class never meets the
+ *           mmap lock of a process that reads a socket into unmapped memory.
+ * Contexts  Sender: work, or the submitter of a read when the connection is free. Receiver: work
+ *           queued by the socket's data_ready callback (softirq), which does nothing else.
+ * Failure   Whatever is not a well-formed, expected packet kills the connection: cfs_conn_kill(),
+ *           nothing else.
  *
- * Pages sent by reference. After the reply to a write its bytes may still sit in the retransmit queue, if the reply's
- * acknowledgement is not processed yet, and the page may then be changed. This is harmless: the server has read the bytes, so
- * a retransmission is old data to its TCP and is dropped. A connection that dies with a write unanswered is reset, which
- * empties the queues, before the write is handed back and its page can leave write-back.
- * Source: CubeFS v3.5.3, proto/packet.go, datanode/repl/repl_protocol.go; docs of MSG_SPLICE_PAGES in include/linux/socket.h.
+ * Pages sent by reference. After the reply to a write its bytes may still sit in the retransmit
+ * queue, if the reply's acknowledgment is not processed yet, and the page may then be changed.
+ * This is harmless: the server has read the bytes, so a retransmission is old data to its TCP and
+ * is dropped. A connection that dies with a write unanswered is reset, which empties the queues,
+ * before the write is handed back and its page can leave write-back.
+ * Source: CubeFS v3.5.3, proto/packet.go, datanode/repl/repl_protocol.go; docs of MSG_SPLICE_PAGES
+ *         in include/linux/socket.h.
  */
 #include <linux/bvec.h>
 #include <linux/crc32.h>
@@ -47,7 +53,9 @@ static void cfs_socket_tune(struct socket *sock, u32 connect_ms)
 	/* Used in write-back, page faults and reclaim. */
 	sk->sk_allocation = GFP_NOFS;
 	sk->sk_use_task_frag = false;
-	/* A header is one send, its data the next: Nagle would wait for a delayed acknowledgement. */
+	/*
+	 * A header is one send, its data the next: Nagle would wait for a delayed acknowledgment.
+	 */
 	tcp_sock_set_nodelay(sk);
 	sock_set_keepalive(sk);
 	tcp_sock_set_keepidle(sk, CFS_KEEPALIVE_IDLE_S);
@@ -152,7 +160,10 @@ void cfs_transport_close(struct cfs_conn *conn)
 		cfs_transport_unhook(conn);
 		kernel_sock_shutdown(conn->sock, SHUT_RDWR);	/* wakes a sender */
 	}
-	/* Submit queues the sender only while the state is UP and under conn->lock: none is queued after this. */
+	/*
+	 * Submit queues the sender only while the state is UP and under conn->lock: none is queued
+	 * after this.
+	 */
 	cancel_work_sync(&conn->tx_work);
 	mutex_lock(&conn->tx);		/* a submitter may be sending */
 	mutex_unlock(&conn->tx);
@@ -195,7 +206,10 @@ u32 cfs_iter_crc(struct iov_iter *iter, size_t len, u32 crc)
 static int cfs_send_header(struct socket *sock, struct cfs_pkt_hdr *hdr, const char *arg, bool more)
 {
 	u8 buf[CFS_PKT_HDR_MAX];
-	struct kvec kv[2] = { { .iov_base = buf }, { .iov_base = (void *)arg, .iov_len = hdr->arg_len } };
+	struct kvec kv[2] = {
+		{ .iov_base = buf },
+		{ .iov_base = (void *)arg, .iov_len = hdr->arg_len },
+	};
 	struct msghdr msg = { .msg_flags = MSG_NOSIGNAL | (more ? MSG_MORE : 0) };
 	size_t len = cfs_pkt_encode(hdr, buf);
 	int ret;
@@ -211,7 +225,10 @@ static int cfs_send_header(struct socket *sock, struct cfs_pkt_hdr *hdr, const c
 static int cfs_send_pages(struct cfs_conn *conn, struct iov_iter *iter)
 {
 	while (iov_iter_count(iter)) {
-		struct msghdr msg = { .msg_flags = MSG_NOSIGNAL | MSG_SPLICE_PAGES, .msg_iter = *iter };
+		struct msghdr msg = {
+			.msg_flags = MSG_NOSIGNAL | MSG_SPLICE_PAGES,
+			.msg_iter = *iter,
+		};
 		int ret = sock_sendmsg(conn->sock, &msg);
 
 		if (ret <= 0)
@@ -223,8 +240,9 @@ static int cfs_send_pages(struct cfs_conn *conn, struct iov_iter *iter)
 }
 
 /*
- * Everything is taken from the packet before the last byte is given to the socket: the reply may come, and the receiver would
- * finish the packet, before sendmsg() returns. It waits for conn->sending to be cleared, see cfs_rx_complete().
+ * Everything is taken from the packet before the last byte is given to the socket: the reply may
+ * come, and the receiver would finish the packet, before sendmsg() returns. It waits for
+ * conn->sending to be cleared, see cfs_rx_complete().
  */
 static int cfs_send_pkt(struct cfs_conn *conn, struct cfs_pkt *pkt)
 {
@@ -249,7 +267,10 @@ static int cfs_send_pkt(struct cfs_conn *conn, struct cfs_pkt *pkt)
 	return err;
 }
 
-/* Moves the next packet to the list of sent ones before its first byte is out, so that its reply always finds it. */
+/*
+ * Moves the next packet to the list of sent ones before its first byte is out, so that its reply
+ * always finds it.
+ */
 static struct cfs_pkt *cfs_tx_next(struct cfs_conn *conn)
 {
 	struct cfs_pkt *pkt = NULL;
@@ -334,7 +355,10 @@ int cfs_conn_submit(struct cfs_conn *conn, struct cfs_pkt *pkt)
 	spin_unlock(&conn->lock);
 	if (!up)
 		return -ENOTCONN;
-	/* @pkt may be finished by now. A sender that has the mutex may have seen an empty queue: it is queued again. */
+	/*
+	 * @pkt may be finished by now. A sender that has the mutex may have seen an empty queue: it
+	 * is queued again.
+	 */
 	if (conn->class == CFS_CONN_READ) {
 		if (mutex_trylock(&conn->tx)) {
 			cfs_tx_run(conn);
@@ -398,8 +422,9 @@ static void cfs_rx_complete(struct cfs_conn *conn, struct cfs_pkt *pkt)
 {
 	bool more;
 
-	/* Until the sender has let go of it. A peer that answers before it has read all makes us wait, at most until the
-	 * silence limit.
+	/*
+	 * Until the sender has let go of it. A peer that answers before it has read all makes us
+	 * wait, at most until the silence limit.
 	 */
 	wait_event(conn->idle, READ_ONCE(conn->sending) != pkt);
 	spin_lock(&conn->lock);
@@ -413,8 +438,9 @@ static void cfs_rx_complete(struct cfs_conn *conn, struct cfs_pkt *pkt)
 }
 
 /*
- * A reply to the oldest outstanding request, or to none. An error reply is noted in its packet and ends the connection: a data
- * node answers nothing reliably after one. The close work hands the packet back.
+ * A reply to the oldest outstanding request, or to none. An error reply is noted in its packet and
+ * ends the connection: a data node answers nothing reliably after one. The close work hands the
+ * packet back.
  * Source: CubeFS v3.5.3, datanode/repl/repl_protocol.go writeResponse.
  */
 static int cfs_rx_check(struct cfs_conn *conn, struct cfs_pkt *pkt)
@@ -432,7 +458,8 @@ static int cfs_rx_check(struct cfs_conn *conn, struct cfs_pkt *pkt)
 	if (!pkt->is_read)
 		return r->size ? -EPROTO : 0;
 	if (!r->size || r->size > CFS_READ_CHUNK_MAX || r->size > pkt->len - pkt->got ||
-	    r->extent_id != pkt->hdr.extent_id || r->extent_offset != pkt->hdr.extent_offset + pkt->got)
+	    r->extent_id != pkt->hdr.extent_id ||
+	    r->extent_offset != pkt->hdr.extent_offset + pkt->got)
 		return -EPROTO;
 	return 0;
 }

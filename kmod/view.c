@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * cubefs: partitions and their replicas, as the daemon publishes them, and the choice of a partition for new data.
+ * cubefs: partitions and their replicas, as the daemon publishes them, and the choice of a
+ * partition for new data.
  *
- * Purpose   Rows by partition id, ranked lists of writable partitions by storage class, penalties after failures.
- * Lifetime  A row is replaced as a whole and freed after a grace period when its last user drops it; penalties move on to the
- *           new row. Everything of a mount is freed by cfs_view_sb_free(), when no I/O is left.
- * Locks     csb->view_lock for writers; readers use RCU. Penalties are single words, written and read without a lock: a lost
- *           update costs one failed attempt.
- * Contexts  Publishing: the daemon's ioctl. Reading: the data path, any context that may allocate GFP_NOFS (events).
- * Failure   What is missing is asked for by an event, at most once in CFS_ASK_MS; the caller waits with cfs_wait_change().
+ * Purpose   Rows by partition id, ranked lists of writable partitions by storage class, penalties
+ *           after failures.
+ * Lifetime  A row is replaced as a whole and freed after a grace period when its last user drops
+ *           it; penalties move on to the new row. Everything of a mount is freed by
+ *           cfs_view_sb_free(), when no I/O is left.
+ * Locks     csb->view_lock for writers; readers use RCU. Penalties are single words, written and
+ *           read without a lock: a lost update costs one failed attempt.
+ * Contexts  Publishing: the daemon's ioctl. Reading: the data path, any context that may allocate
+ *           GFP_NOFS (events).
+ * Failure   What is missing is asked for by an event, at most once in CFS_ASK_MS; the caller waits
+ *           with cfs_wait_change().
  */
 #include <linux/jiffies.h>
 #include <linux/mm.h>
@@ -17,7 +22,9 @@
 #include "conn.h"
 
 #define CFS_ASK_MS	500	/* least time between two events of a kind and mount */
-#define CFS_DP_RW	2	/* status of a partition that takes new extents. Source: proto/status.go */
+#define CFS_DP_RW	2	/* status of a partition that takes new extents. Source:
+				 * proto/status.go
+				 */
 
 /**
  * cfs_view_sb_init - empty tables of a new mount
@@ -75,7 +82,10 @@ struct cfs_dp *cfs_dp_get(struct cfs_sb *csb, u64 id)
 	return dp;
 }
 
-/* Follower list of appends. Source: CubeFS v3.5.3, sdk/data/stream/extent_handler.go, datanode/repl/packet.go. */
+/*
+ * Follower list of appends. Source: CubeFS v3.5.3, sdk/data/stream/extent_handler.go,
+ * datanode/repl/packet.go.
+ */
 static void cfs_dp_arg(struct cfs_dp *dp)
 {
 	u16 len = 0;
@@ -88,13 +98,19 @@ static void cfs_dp_arg(struct cfs_dp *dp)
 	dp->arg_len = len;
 }
 
+static bool cfs_dp_row_ok(const struct cfs_dp_row *row)
+{
+	return row->partition_id && row->nhosts && row->nhosts <= CFS_HOSTS_MAX &&
+	       !(row->flags & ~CFS_DP_DISCARD) &&
+	       (row->leader < row->nhosts || row->leader == 0xFF);
+}
+
 static struct cfs_dp *cfs_dp_new(const struct cfs_dp_row *row)
 {
 	struct cfs_dp *dp;
 	int i;
 
-	if (!row->partition_id || !row->nhosts || row->nhosts > CFS_HOSTS_MAX || row->flags & ~CFS_DP_DISCARD ||
-	    (row->leader >= row->nhosts && row->leader != 0xFF))
+	if (!cfs_dp_row_ok(row))
 		return ERR_PTR(-EINVAL);
 	dp = kzalloc(sizeof(*dp), GFP_KERNEL);
 	if (!dp)
@@ -144,7 +160,8 @@ static int cfs_view_put_row(struct cfs_sb *csb, const struct cfs_dp_row *row)
  * @rows:  Copied from user space.
  * @nrows: How many.
  *
- * Return:  0; -EINVAL or -ENOENT (node not announced) for the first bad row, those before it stay; -ENOMEM.
+ * Return:  0; -EINVAL or -ENOENT (node not announced) for the first bad row, those before it stay;
+ *          -ENOMEM.
  */
 int cfs_view_publish(struct cfs_sb *csb, const struct cfs_dp_row *rows, u32 nrows)
 {
@@ -180,7 +197,8 @@ int cfs_view_writable(struct cfs_sb *csb, u32 storage_class, const u64 *ids, u32
 	list->count = count;
 	memcpy(list->ids, ids, count * sizeof(*ids));
 	mutex_lock(&csb->view_lock);
-	old = rcu_replace_pointer(csb->writable[storage_class], list, lockdep_is_held(&csb->view_lock));
+	old = rcu_replace_pointer(csb->writable[storage_class], list,
+				  lockdep_is_held(&csb->view_lock));
 	mutex_unlock(&csb->view_lock);
 	if (old)
 		kvfree_rcu(old, rcu);
@@ -280,12 +298,16 @@ static bool cfs_dp_usable(struct cfs_dp *dp, u32 storage_class)
 	       (!dp->media || !storage_class || dp->media == storage_class);
 }
 
-/* A partition that nothing speaks against; with every replica needed, one suspected node is enough to speak against it. */
+/*
+ * A partition that nothing speaks against; with every replica needed, one suspected node is enough
+ * to speak against it.
+ */
 static bool cfs_dp_good(struct cfs_dp *dp, u64 avoid, bool tiny)
 {
 	int i;
 
-	if (dp->id == avoid || cfs_until(&dp->penalty_until) || (tiny && cfs_until(&dp->tiny_until)))
+	if (dp->id == avoid || cfs_until(&dp->penalty_until) ||
+	    (tiny && cfs_until(&dp->tiny_until)))
 		return false;
 	for (i = 0; i < dp->nhosts; i++)
 		if (cfs_node_suspect(dp->hosts[i], CFS_CONN_APPEND))
@@ -299,7 +321,8 @@ static bool cfs_dp_good(struct cfs_dp *dp, u64 avoid, bool tiny)
  * @id:            Partition id.
  * @storage_class: Class of the file.
  *
- * Return:  strong reference; NULL when the partition is not known, takes no appends, or failed a short time ago.
+ * Return:  strong reference; NULL when the partition is not known, takes no appends, or failed a
+ *          short time ago.
  */
 struct cfs_dp *cfs_dp_get_writable(struct cfs_sb *csb, u64 id, u32 storage_class)
 {
@@ -318,8 +341,9 @@ struct cfs_dp *cfs_dp_get_writable(struct cfs_sb *csb, u64 id, u32 storage_class
  * @avoid:         Partition that just failed, 0: none.
  * @tiny:          It must have tiny slots, as far as known.
  *
- * The list is walked from a place that moves on, so that streams spread; the first partition without a fault wins. If all
- * have one, the first usable is taken rather than none, except for tiny writes, which have an alternative.
+ * The list is walked from a place that moves on, so that streams spread; the first partition
+ * without a fault wins. If all have one, the first usable is taken rather than none, except for
+ * tiny writes, which have an alternative.
  *
  * Return:  strong reference or NULL.
  */

@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * cubefs: writes: from a netfs sub-request to pieces, and the runner that moves everything of an inode. See data.h.
+ * cubefs: writes: from a netfs sub-request to pieces, and the runner that moves everything of an
+ * inode. See data.h.
  *
- * Purpose   Admits writes in order of their ranges, cuts them by the extent map, hands pieces to stream.c and overwrite.c,
- *           collects what came back, starts commits, ends writes.
- * Lifetime  struct cfs_write: issue to end (or end of its quarantine). struct cfs_piece: until finished.
+ * Purpose   Admits writes in order of their ranges, cuts them by the extent map, hands pieces to
+ *           stream.c and overwrite.c, collects what came back, starts commits, ends writes.
+ * Lifetime  struct cfs_write: issue to end (or end of its quarantine). struct cfs_piece: until
+ *           finished.
  * Locks     d->lock for everything, d->note_lock for notes. netfs is told with no lock held.
- * Contexts  Issue: write-back or a direct writer; it only leaves a note. All else: the runner, work on cfs_io_wq with
- *           memalloc_nofs, never waiting for the network or the daemon.
- * Failure   A piece that failed is cut again, without end on a hard mount. Final errors: no space, quota, the file is gone,
- *           read-only, conflicts CFS_CONFLICTS_MAX times in a row, a mount that is forced or soft.
+ * Contexts  Issue: write-back or a direct writer; it only leaves a note. All else: the runner, work
+ *           on cfs_io_wq with memalloc_nofs, never waiting for the network or the daemon.
+ * Failure   A piece that failed is cut again, without end on a hard mount. Final errors: no space,
+ *           quota, the file is gone, read-only, conflicts CFS_CONFLICTS_MAX times in a row, a mount
+ *           that is forced or soft.
  */
 #include <linux/fs.h>
 #include <linux/interval_tree_generic.h>
+#include <linux/iov_iter.h>
+#include <linux/net.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include "data.h"
@@ -30,7 +35,8 @@ INTERVAL_TREE_DEFINE(struct cfs_write, node, u64, subtree_last, CFS_WRITE_START,
 
 /* ---- pieces ---- */
 
-static struct cfs_piece *cfs_piece_new(struct cfs_write *w, u64 pos, u32 len, const struct iov_iter *iter)
+static struct cfs_piece *cfs_piece_new(struct cfs_write *w, u64 pos, u32 len,
+				       const struct iov_iter *iter)
 {
 	struct cfs_piece *piece = mempool_alloc(&cfs_piece_pool, GFP_NOFS);
 
@@ -55,6 +61,7 @@ static u32 cfs_piece_pages(struct cfs_piece *piece)
 	return DIV_ROUND_UP(piece->len, PAGE_SIZE);
 }
 
+/* Put, not free: a packet that is being sent again by TCP may still hold a page. */
 static void cfs_piece_free_copy(struct cfs_piece *piece)
 {
 	u32 i;
@@ -63,7 +70,7 @@ static void cfs_piece_free_copy(struct cfs_piece *piece)
 		return;
 	for (i = 0; i < cfs_piece_pages(piece); i++)
 		if (piece->copy[i])
-			put_page(piece->copy[i]);	/* not free: a packet of a dead connection may hold one */
+			put_page(piece->copy[i]);
 	kvfree(piece->copy);
 	piece->copy = NULL;
 }
@@ -113,10 +120,38 @@ struct iov_iter cfs_piece_source(struct cfs_piece *piece)
 	return iter;
 }
 
+/* Stops at memory that must not be sent by reference: a slab page has no count of its own. */
+static size_t cfs_sendable_step(void *base, size_t progress, size_t len, void *priv, void *priv2)
+{
+	return virt_addr_valid(base) && sendpage_ok(virt_to_page(base)) ? 0 : len;
+}
+
+/**
+ * cfs_piece_ready - may a piece be sent by reference?
+ * @piece: Piece.
+ *
+ * Kernel users of direct I/O (a loop device, for example) may hand over any memory; it is copied if
+ * need be.
+ *
+ * Return:  false when it had to be copied and there was no memory to do so.
+ */
+bool cfs_piece_ready(struct cfs_piece *piece)
+{
+	struct iov_iter iter = piece->iter;
+
+	if (!piece->write->direct || piece->copy)
+		return true;
+	if (iterate_and_advance_kernel(&iter, piece->len, NULL, NULL, cfs_sendable_step) ==
+	    piece->len)
+		return true;
+	cfs_piece_copy(piece);
+	return piece->copy;
+}
+
 /**
  * cfs_piece_copy - copy a piece of an application's memory before it is sent again
- * @piece: Piece of a direct write whose packet was refused, perhaps because its memory changed between CRC and sending, or
- *         cannot be sent by reference.
+ * @piece: Piece of a direct write whose packet was refused, perhaps because its memory changed
+ *         between CRC and sending, or cannot be sent by reference.
  *
  * Without memory nothing happens: the next attempt may do without, or come here again.
  */
@@ -128,7 +163,8 @@ void cfs_piece_copy(struct cfs_piece *piece)
 	lockdep_assert_held(&piece->write->data->lock);
 	if (piece->copy || !piece->write->direct)
 		return;
-	piece->copy = kvzalloc(n * (sizeof(struct page *) + sizeof(struct bio_vec)), GFP_NOFS | __GFP_NOWARN);
+	piece->copy = kvzalloc(n * (sizeof(struct page *) + sizeof(struct bio_vec)),
+			       GFP_NOFS | __GFP_NOWARN);
 	for (i = 0; piece->copy && i < n; i++) {
 		size_t len = min_t(size_t, PAGE_SIZE, iov_iter_count(&from));
 
@@ -220,7 +256,8 @@ void cfs_issue_write(struct netfs_io_subrequest *sr)
 		.start = sr->start + sr->transferred,
 		.last = sr->start + sr->len - 1,
 		.since = get_jiffies_64(),
-		.direct = sr->rreq->origin == NETFS_DIO_WRITE || sr->rreq->origin == NETFS_UNBUFFERED_WRITE,
+		.direct = sr->rreq->origin == NETFS_DIO_WRITE ||
+			  sr->rreq->origin == NETFS_UNBUFFERED_WRITE,
 	};
 	cfs_data_hold(d, true);
 	spin_lock(&d->note_lock);
@@ -241,8 +278,9 @@ static bool cfs_write_blocked(struct cfs_data *d, struct cfs_write *w)
 
 static void cfs_write_start(struct cfs_write *w)
 {
-	struct cfs_piece *piece = cfs_piece_new(w, w->start, w->last - w->start + 1, &w->sr->io_iter);
+	struct cfs_piece *piece;
 
+	piece = cfs_piece_new(w, w->start, w->last - w->start + 1, &w->sr->io_iter);
 	cfs_piece_requeue(piece);
 	trace_cfs_piece(piece, "new");
 }
@@ -313,10 +351,12 @@ static int cfs_write_gave_up(struct cfs_write *w)
 }
 
 /*
- * Bytes below the lowest one changed since all was clean are what the server has, if a key covers them: the rest of a folio
- * that was appended to is not sent again. Bytes at or beyond a truncation under way are not sent at all.
+ * Bytes below the lowest one changed since all was clean are what the server has, if a key covers
+ * them: the rest of a folio that was appended to is not sent again. Bytes at or beyond a truncation
+ * under way are not sent at all.
  */
-static bool cfs_piece_skip(struct cfs_data *d, struct cfs_piece *piece, const struct cfs_slice *slice)
+static bool cfs_piece_skip(struct cfs_data *d, struct cfs_piece *piece,
+			   const struct cfs_slice *slice)
 {
 	u64 low = READ_ONCE(d->dirty_low), len = min_t(u64, piece->len, slice->len);
 
@@ -416,7 +456,9 @@ static void cfs_end_writes(struct cfs_data *d, struct list_head *ended)
 		int error = w->error;
 
 		if (error)
-			WRITE_ONCE(d->dirty_low, 0);	/* what is in the cache is not what the server has */
+			WRITE_ONCE(d->dirty_low, 0);	/* what is in the cache is not what the
+							 * server has
+							 */
 		if (w->ghost_until) {
 			mutex_lock(&d->lock);
 			w->sr = NULL;
@@ -431,11 +473,15 @@ static void cfs_end_writes(struct cfs_data *d, struct list_head *ended)
 	}
 }
 
-/* Something that only time, or a change elsewhere, moves. Everything else leaves a note when it comes back. */
+/*
+ * Something that only time, or a change elsewhere, moves. Everything else leaves a note when it
+ * comes back.
+ */
 static bool cfs_data_must_wait(struct cfs_data *d)
 {
-	return !list_empty(&d->todo) || !list_empty(&d->over) || !list_empty(&d->streams) || !list_empty(&d->ghosts) ||
-	       !list_empty(&d->waiting) || !list_empty(&d->map_readers);
+	return !list_empty(&d->todo) || !list_empty(&d->over) || !list_empty(&d->streams) ||
+	       !list_empty(&d->ghosts) || !list_empty(&d->waiting) ||
+	       !list_empty(&d->map_readers);
 }
 
 static void cfs_data_move(struct cfs_data *d)
@@ -504,7 +550,8 @@ void cfs_data_run(struct work_struct *work)
  * cfs_data_freeze - stop starting anything, wait until what was started has ended
  * @d: Data state; the caller has the inode's lock, so there is one at a time.
  *
- * Commits still run: afterwards no byte is acknowledged and not committed. Writes stay queued until cfs_data_thaw().
+ * Commits still run: afterwards no byte is acknowledged and not committed. Writes stay queued until
+ * cfs_data_thaw().
  *
  * Context: Sleeps; as long as servers and daemon take, at most until the mount is forced.
  */
