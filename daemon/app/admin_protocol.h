@@ -37,7 +37,6 @@ inline constexpr const char* kFuseUmount = "fuse-umount";  ///< mount_point
 inline constexpr const char* kStats = "stats";             ///< session or mount_point
 inline constexpr const char* kRequests = "requests";
 inline constexpr const char* kLatency = "latency";  ///< all mounts of the module together
-inline constexpr const char* kLatency = "latency";
 inline constexpr const char* kShutdown = "shutdown";
 
 struct Command {

@@ -69,7 +69,6 @@ Result<void> App::start() {
   auto admin = AdminServer::listen(*loop_, options_.socket, commands_);
   if (!admin) return admin.error();
   admin_ = std::move(admin).value();
-  kernel_.on_attach = [this] { tracing_.start(); };
   kernel_.on_sessions_change = [this] { mounts_changed(); };
   fuse_.on_change = [this] { mounts_changed(); };
   kernel_.on_attach = [this] {
@@ -160,7 +159,6 @@ Task<void> App::shut_down() {
   co_await kernel_.stop(kDrainGrace);
   trace_.stop();
   co_await pool_.close();
-  tracing_.stop();
   loop_->stop();
 }
 

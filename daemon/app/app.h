@@ -2,8 +2,7 @@
 /// App: the daemon as a whole.
 ///
 /// Purpose  Owns every part and knows their order: loop, volume pool, kernel front end, FUSE
-/// mounts,
-///          admin socket.
+///          mounts, tracing, admin socket.
 /// Threads  run() is the loop thread.
 /// Lifetime create(), run() until a signal or `shutdown`, destroy. Stopped in reverse order of
 ///          start. Kernel mounts stay for the next daemon; FUSE mounts end with this one.
@@ -17,7 +16,6 @@
 #include "daemon/app/commands.h"
 #include "daemon/app/fuse_mounts.h"
 #include "daemon/app/options.h"
-#include "daemon/app/tracing.h"
 #include "daemon/bpf/trace_loader.h"
 #include "daemon/kernel/kernel_front.h"
 #include "daemon/kernel/volume_pool.h"

@@ -92,7 +92,6 @@ Task<Result<Json>> Commands::run(admin::Command command) {
   if (name == admin::kRequests) co_return requests();
   if (name == admin::kLatency) co_return latency();
   if (name == admin::kStats) co_return stats(command.args);
-  if (name == admin::kLatency) co_return tracing_.latencies();
   if (name == admin::kLastError) co_return last_error(command.args);
   if (name == admin::kPrepare) co_return co_await prepare(command.args);
   if (name == admin::kFuseMount) co_return co_await fuse_mount(command.args);

@@ -12,7 +12,6 @@
 
 #include "daemon/app/admin_server.h"
 #include "daemon/app/fuse_mounts.h"
-#include "daemon/app/tracing.h"
 #include "daemon/bpf/trace_loader.h"
 #include "daemon/kernel/kernel_front.h"
 
@@ -48,7 +47,6 @@ class Commands final : public AdminHandler {
   VolumePool& pool_;
   KernelFront& kernel_;
   FuseMounts& fuse_;
-  Tracing& tracing_;
   const TraceLoader& trace_;
   std::function<void()> shut_down_;
   std::int64_t started_ms_ = Loop::now_ms();

@@ -32,7 +32,7 @@ ParsedOptions parse_options(int argc, char** argv) {
       "File, or 'syslog'; default: stderr in the foreground or if it is a file, else syslog");
   cli.add_option("--pid-file", options.pid_file, "Write the process id here");
   cli.add_option("--connections", options.connections,
-                 "Connections to each data node: read=N,append=N,overwrite=N (2, 2, 1)");
+                 "Connections to each data node: read=N,append=N,overwrite=N (2 each)");
   cli.add_flag("--trace,!--no-trace", options.trace,
                "Latency histograms of the module's requests (BPF; default: on where it works)");
   cli.add_option("--trace-slow-ms", options.trace_slow_ms,

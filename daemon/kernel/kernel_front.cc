@@ -44,7 +44,6 @@ Result<void> KernelFront::attach() {
                channel_.abi() & 0xFFFF, left->size());
   for (const SessionInfo& info : *left) adopt_session(info);
   channel_.start(*this);
-  if (on_attach) on_attach();
   loop_.spawn(audit());
   if (on_attach) on_attach();
   return {};
