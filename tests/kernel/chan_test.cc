@@ -51,13 +51,17 @@ void fail(int line, const char* what) {
 #define EXPECT_ERR(e, op) \
   (errno = 0, ((op) < 0 && errno == (e)) ? void() : fail(__LINE__, #op " should be " #e))
 
-Control& ctl() { return shared->control; }
+Control& ctl() {
+  return shared->control;
+}
 /// Ends the former daemon, if there is one, and starts another.
 void new_daemon(unsigned depth = 16) {
   daemon_process.reset();
   daemon_process = std::make_unique<Daemon>(shared, depth);
 }
-std::string at(const std::string& name) { return std::string(kMnt) + "/" + name; }
+std::string at(const std::string& name) {
+  return std::string(kMnt) + "/" + name;
+}
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -109,7 +113,9 @@ int mount_with(const std::vector<std::pair<const char*, const char*>>& options) 
   return rc;
 }
 
-int mount_default() { return mount_with({{"config", "volName=test"}, {"config", "owner=me"}, {"deadline", "30"}}); }
+int mount_default() {
+  return mount_with({{"config", "volName=test"}, {"config", "owner=me"}, {"deadline", "30"}});
+}
 
 int touch(const std::string& path, int flags = 0, mode_t mode = 0644) {
   int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | flags, mode);
@@ -218,7 +224,8 @@ void* map(int fd, int prot, int flags, uint64_t offset, size_t len = 4096) {
   return mmap(nullptr, len, prot, flags, fd, offset);
 }
 #define EXPECT_MAP_ERR(e, ...) \
-  (errno = 0, map(__VA_ARGS__) == MAP_FAILED && errno == (e) ? void() : fail(__LINE__, "map should be " #e))
+  (errno = 0,                  \
+   map(__VA_ARGS__) == MAP_FAILED && errno == (e) ? void() : fail(__LINE__, "map should be " #e))
 
 void mapping_and_sessions() {
   uint32_t session = ctl().session;
@@ -234,7 +241,8 @@ void mapping_and_sessions() {
   EXPECT(map(fd, PROT_READ, MAP_SHARED, CFS_MMAP_PROGRESS, 1 << 30) == MAP_FAILED);
   auto* c = static_cast<const cfs_counters*>(
       map(fd, PROT_READ, MAP_SHARED, CFS_MMAP_COUNTERS(session), sizeof(cfs_counters)));
-  EXPECT(c != MAP_FAILED && mprotect(const_cast<cfs_counters*>(c), 4096, PROT_READ | PROT_WRITE) < 0);
+  EXPECT(c != MAP_FAILED &&
+         mprotect(const_cast<cfs_counters*>(c), 4096, PROT_READ | PROT_WRITE) < 0);
 
   std::vector<uint8_t> buf(65536);
   cfs_sessions s{sizeof(s), 0, 0, 0, 0};
@@ -245,7 +253,8 @@ void mapping_and_sessions() {
   EXPECT(ioctl(fd, CFS_IOC_SESSIONS, &s) == 0);
   auto* info = reinterpret_cast<const cfs_session_info*>(buf.data());
   EXPECT(info->session == session);
-  EXPECT(std::string(reinterpret_cast<const char*>(info + 1), info->config_len) == "volName=test\nowner=me");
+  EXPECT(std::string(reinterpret_cast<const char*>(info + 1), info->config_len) ==
+         "volName=test\nowner=me");
   bad_arguments(fd, session);
   cfs_stats st{};
   st.len = sizeof(st);
@@ -272,7 +281,8 @@ void makes_names() {
   EXPECT(readlink(at("symlink").c_str(), target, sizeof(target)) == 4 && !strcmp(target, "file"));
   EXPECT(link(at("file").c_str(), at("dir/hard").c_str()) == 0);
   EXPECT(stat_of(at("file")).st_nlink == 2);
-  EXPECT(mknod(at("fifo").c_str(), S_IFIFO | 0600, 0) == 0 && S_ISFIFO(stat_of(at("fifo")).st_mode));
+  EXPECT(mknod(at("fifo").c_str(), S_IFIFO | 0600, 0) == 0 &&
+         S_ISFIFO(stat_of(at("fifo")).st_mode));
   EXPECT_ERR(EPERM, mknod(at("disk").c_str(), S_IFBLK | 0600, makedev(7, 0)));
   EXPECT_ERR(ENAMETOOLONG, touch(at(std::string(256, 'x'))));
   EXPECT(touch(at(std::string(255, 'x'))) == 0 && unlink(at(std::string(255, 'x')).c_str()) == 0);
@@ -292,8 +302,10 @@ void links_and_counts() {
   EXPECT(stat_of(at("file")).st_nlink == 1 && stat_of(at("dir")).st_nlink == 2);
   EXPECT(rename(at("file").c_str(), at("dir/moved").c_str()) == 0);
   EXPECT(touch(at("other")) == 0);
-  EXPECT_ERR(EEXIST, syscall(SYS_renameat2, AT_FDCWD, at("other").c_str(), AT_FDCWD, at("dir/moved").c_str(), 1));
-  EXPECT_ERR(EINVAL, syscall(SYS_renameat2, AT_FDCWD, at("other").c_str(), AT_FDCWD, at("dir/moved").c_str(), 2));
+  EXPECT_ERR(EEXIST, syscall(SYS_renameat2, AT_FDCWD, at("other").c_str(), AT_FDCWD,
+                             at("dir/moved").c_str(), 1));
+  EXPECT_ERR(EINVAL, syscall(SYS_renameat2, AT_FDCWD, at("other").c_str(), AT_FDCWD,
+                             at("dir/moved").c_str(), 2));
   uint64_t evicted = ctl().seen[CFS_OP_EVICT];
   EXPECT(rename(at("other").c_str(), at("dir/moved").c_str()) == 0);
   EXPECT(wait_until(5, [&] { return ctl().seen[CFS_OP_EVICT] > evicted; }));
@@ -463,19 +475,28 @@ struct Operation {
   std::function<bool()> done;
 };
 
-bool exists(const char* name) { return shared->ns.find(kRootIno, name) != nullptr; }
+bool exists(const char* name) {
+  return shared->ns.find(kRootIno, name) != nullptr;
+}
 
 std::vector<Operation> operations() {
   return {
-      {"create", CFS_OP_CREATE, [] { return touch(at("new"), O_EXCL); }, [] { return exists("new"); }},
-      {"link", CFS_OP_LINK, [] { return link(at("new").c_str(), at("new2").c_str()); }, [] { return exists("new2"); }},
+      {"create", CFS_OP_CREATE, [] { return touch(at("new"), O_EXCL); },
+       [] { return exists("new"); }},
+      {"link", CFS_OP_LINK, [] { return link(at("new").c_str(), at("new2").c_str()); },
+       [] { return exists("new2"); }},
       {"rename", CFS_OP_RENAME, [] { return rename(at("new2").c_str(), at("new3").c_str()); },
        [] { return exists("new3") && !exists("new2"); }},
-      {"unlink", CFS_OP_UNLINK, [] { return unlink(at("new3").c_str()); }, [] { return !exists("new3"); }},
-      {"mkdir", CFS_OP_CREATE, [] { return mkdir(at("newdir").c_str(), 0755); }, [] { return exists("newdir"); }},
-      {"rmdir", CFS_OP_UNLINK, [] { return rmdir(at("newdir").c_str()); }, [] { return !exists("newdir"); }},
-      {"lookup", CFS_OP_LOOKUP, [] { return access(at("new").c_str(), F_OK); }, [] { return true; }},
-      {"unlink", CFS_OP_UNLINK, [] { return unlink(at("new").c_str()); }, [] { return !exists("new"); }},
+      {"unlink", CFS_OP_UNLINK, [] { return unlink(at("new3").c_str()); },
+       [] { return !exists("new3"); }},
+      {"mkdir", CFS_OP_CREATE, [] { return mkdir(at("newdir").c_str(), 0755); },
+       [] { return exists("newdir"); }},
+      {"rmdir", CFS_OP_UNLINK, [] { return rmdir(at("newdir").c_str()); },
+       [] { return !exists("newdir"); }},
+      {"lookup", CFS_OP_LOOKUP, [] { return access(at("new").c_str(), F_OK); },
+       [] { return true; }},
+      {"unlink", CFS_OP_UNLINK, [] { return unlink(at("new").c_str()); },
+       [] { return !exists("new"); }},
   };
 }
 
@@ -585,8 +606,9 @@ void bad_answers() {
   struct {
     Bad bad;
     int err, cqe_error;
-  } cases[] = {{Bad::kShort, EPROTO, 0},      {Bad::kLong, EPROTO, 0},   {Bad::kInsaneRes, EPROTO, 0},
-               {Bad::kWrongId, 0, -ENOENT},   {Bad::kBadType, EPROTO, 0}, {Bad::kBadPointer, 0, -EFAULT}};
+  } cases[] = {{Bad::kShort, EPROTO, 0},     {Bad::kLong, EPROTO, 0},
+               {Bad::kInsaneRes, EPROTO, 0}, {Bad::kWrongId, 0, -ENOENT},
+               {Bad::kBadType, EPROTO, 0},   {Bad::kBadPointer, 0, -EFAULT}};
   EXPECT(touch(at("truth")) == 0);
   for (auto& c : cases) {
     ctl().cqe_error = 0;
@@ -676,12 +698,14 @@ int stress_worker(int id, uint32_t seed, double seconds) {
         if (has_a && a != b) model.erase(a), model.insert(b);
     }
     if ((rc ? errno : 0) != expected) {
-      printf("  worker %d: %s %s: errno %d, not %d\n", id, a.c_str(), b.c_str(), rc ? errno : 0, expected);
+      printf("  worker %d: %s %s: errno %d, not %d\n", id, a.c_str(), b.c_str(), rc ? errno : 0,
+             expected);
       return errno = EIO, -1;
     }
   }
   auto names = names_in(dir);
-  if (std::set(names.begin(), names.end()) != model || names.size() != model.size()) return errno = EBADF, -1;
+  if (std::set(names.begin(), names.end()) != model || names.size() != model.size())
+    return errno = EBADF, -1;
   for (auto& n : model) unlink(path(n).c_str());
   return rmdir(dir.c_str());
 }

@@ -20,26 +20,27 @@ enum class Bad : uint32_t { kNone, kShort, kLong, kInsaneRes, kWrongId, kBadPoin
 /// Orders to the daemon and what it saw. Every field is one atomic, written by the side that its comment names.
 struct Control {
   // test
-  std::atomic<uint32_t> hold_op;    // requests of this kind are not answered until it is another one
-  std::atomic<uint32_t> die_op;     // with die_point: kill yourself there, once
-  std::atomic<uint32_t> die_point;  // 1: before the record is written, 2: before the change, 3: after it
-  std::atomic<uint32_t> bad_op;     // answer these wrongly
+  std::atomic<uint32_t> hold_op;  // requests of this kind are not answered until it is another one
+  std::atomic<uint32_t> die_op;   // with die_point: kill yourself there, once
+  std::atomic<uint32_t>
+      die_point;  // 1: before the record is written, 2: before the change, 3: after it
+  std::atomic<uint32_t> bad_op;  // answer these wrongly
   std::atomic<Bad> bad;
-  std::atomic<uint32_t> valid_ms;   // lifetime of names and attributes in answers
-  std::atomic<bool> stop;           // drain, answer what is held, exit
+  std::atomic<uint32_t> valid_ms;  // lifetime of names and attributes in answers
+  std::atomic<bool> stop;          // drain, answer what is held, exit
   // daemon
-  std::atomic<bool> ready;          // attached, commands parked
+  std::atomic<bool> ready;  // attached, commands parked
   std::atomic<uint32_t> held;
-  std::atomic<uint64_t> seen[32];   // by operation
-  std::atomic<uint32_t> resumed;    // requests with CFS_REQ_F_RESUMED
-  std::atomic<uint32_t> records;    // ... whose progress record was not empty
-  std::atomic<uint32_t> forgets;    // non-repeatable requests with CFS_REQ_F_FORGET
-  std::atomic<int32_t> cqe_error;   // last error of a command other than the end of a drain
-  std::atomic<uint32_t> drained;    // commands that came back with -ESHUTDOWN
-  std::atomic<uint32_t> sessions;   // that existed at attach
+  std::atomic<uint64_t> seen[32];  // by operation
+  std::atomic<uint32_t> resumed;   // requests with CFS_REQ_F_RESUMED, but for evictions
+  std::atomic<uint32_t> records;   // ... whose progress record was not empty
+  std::atomic<uint32_t> forgets;   // non-repeatable requests with CFS_REQ_F_FORGET
+  std::atomic<int32_t> cqe_error;  // last error of a command other than the end of a drain
+  std::atomic<uint32_t> drained;   // commands that came back with -ESHUTDOWN
+  std::atomic<uint32_t> sessions;  // that existed at attach
   std::atomic<uint64_t> generation;
-  std::atomic<uint32_t> session;    // of the last request
-  cfs_req last_create;              // of the last CREATE; read it while nothing is under way
+  std::atomic<uint32_t> session;  // of the last request
+  cfs_req last_create;            // of the last CREATE; read it while nothing is under way
 };
 
 struct Shared {
