@@ -31,9 +31,9 @@ namespace cfs {
 
 /// Connections per node and class.
 struct ConnectionCounts {
-  std::array<std::uint32_t, CFS_CONN_CLASSES> slots = {2, 2, 1};  ///< read, append, overwrite
+  std::array<std::uint32_t, CFS_CONN_CLASSES> slots = {2, 2, 2};  ///< read, append, overwrite
 
-  /// "read=2,append=2,overwrite=1", any subset; each 1..CFS_CONN_SLOTS_MAX.
+  /// "read=2,append=2,overwrite=2", any subset; each 1..CFS_CONN_SLOTS_MAX.
   static Result<ConnectionCounts> parse(const std::string& text);
 };
 

@@ -52,6 +52,8 @@ class KernelFront final : public RequestHandler {
   [[nodiscard]] std::vector<InFlight> in_flight() const;
   [[nodiscard]] Connector::Counts connections() const { return connector_.counts(); }
   Result<cfs_stats> stats(std::uint32_t id) { return port_.stats(id); }
+  /// Called once, when the daemon has become the module's.
+  std::function<void()> on_attach;
   /// Called whenever a session came or went.
   std::function<void()> on_sessions_change;
 

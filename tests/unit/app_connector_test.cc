@@ -11,7 +11,7 @@ namespace {
 struct ConnectorTest : testing::Test {
   test::FakePort port;
   std::vector<std::int64_t> wakes;
-  ConnectionCounts counts;
+  ConnectionCounts counts{{2, 2, 1}};
   Connector connector{port, counts, [this](Millis d) { wakes.push_back(d.count()); }};
 
   std::size_t dials() {
@@ -114,7 +114,7 @@ TEST(ConnectionCounts, Parse) {
   ASSERT_TRUE(counts);
   EXPECT_EQ(counts->slots[CFS_CONN_READ], 8u);
   EXPECT_EQ(counts->slots[CFS_CONN_APPEND], 4u);
-  EXPECT_EQ(counts->slots[CFS_CONN_OVERWRITE], 1u);
+  EXPECT_EQ(counts->slots[CFS_CONN_OVERWRITE], 2u);
   EXPECT_TRUE(ConnectionCounts::parse(""));
   for (const char* bad : {"read", "read=0", "read=9", "reading=1", "read=2x", "=1"}) {
     EXPECT_FALSE(ConnectionCounts::parse(bad)) << bad;
