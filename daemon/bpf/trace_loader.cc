@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,6 +24,7 @@ namespace cfs {
 namespace {
 
 constexpr const char* kModuleTypes = "/sys/kernel/btf/cubefs";
+constexpr int kNice = 10;
 constexpr std::size_t kLinesKept = 6;  ///< enough for the verifier's verdict and libbpf's
 
 /// libbpf's last lines. Its print callback has no argument, and the load runs on one thread.
@@ -92,6 +94,8 @@ void TraceLoader::stop() {
 }
 
 void TraceLoader::run() {
+  // a daemon that takes over after a crash has requests to answer first
+  ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kNice);
   Result<Program> attached = attach();
   if (!attached) {
     refusal_ = attached.error().text();

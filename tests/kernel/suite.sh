@@ -109,7 +109,7 @@ lookups_counted() { "$CFSCTL" latency | awk '$1 == "lookup" {n = $2} END {print 
 # The BPF program sees each request. It is loaded in the background; with none attached `latency` fails and says why.
 bpf_counts() {
   local before after i
-  until_ok 30 "$CFSCTL" latency || { "$CFSCTL" latency; return 1; }
+  until_ok 60 "$CFSCTL" latency || { "$CFSCTL" latency; return 1; }
   before=$(lookups_counted)
   for i in 1 2 3 4 5; do stat "$MNT/not-there-$RANDOM-$i" >/dev/null 2>&1; done
   after=$(lookups_counted)
