@@ -3,7 +3,7 @@
 # Runs inside the guest (module loaded, mini cluster at $CUBEFS_HOST_IP). Each check prints "ok NAME" or "not ok NAME - why".
 #   tests/kernel/suite.sh [--short]     --short: fewer random operations, for the debug kernel
 set -u
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit 2
 B=$PWD/build/release
 CFSCTL=$B/tools/cfsctl/cfsctl
 MASTER=$CUBEFS_HOST_IP:17010
