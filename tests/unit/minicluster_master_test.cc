@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Masters over HTTP, and the real program killed in the middle of its work.
 ///
-/// Breaks if    a reply lacks a recorded key or has another type, a refusal has another code, several masters
-///              disagree, or an acknowledged change is gone after kill -9 and a restart.
+/// Breaks if    a reply lacks a recorded key or has another type, a refusal has another code,
+///              several masters disagree, or an acknowledged change is gone after kill -9 and a
+///              restart.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -238,10 +239,10 @@ TEST(MasterHttp, ViewsFollowDeadAndMarkedNodes) {
 
 TEST(MasterHttp, FaultRequestsThatMakeNoSenseAreRefused) {
   TestCluster cluster;
-  for (const char* bad : {"action=nonsense", "action=stop&node=1.2.3.4:5", "action=leader&mp=1",
-                          "action=leader&mp=1&to=9", "action=delay&value=x",
-                          "action=status&dp=1&status=x", "action=split&vol=nosuchvol",
-                          "action=knob&knob=nonsense&value=1"}) {
+  for (const char* bad :
+       {"action=nonsense", "action=stop&node=1.2.3.4:5", "action=leader&mp=1",
+        "action=leader&mp=1&to=9", "action=delay&value=x", "action=status&dp=1&status=x",
+        "action=split&vol=nosuchvol", "action=knob&knob=nonsense&value=1"}) {
     EXPECT_EQ(cluster.get("/mini/fault?" + std::string(bad)).code(), 2) << bad;
   }
 }
@@ -354,9 +355,10 @@ void load(const Row& mp, int thread, int round, Acknowledged* done) {
     const uint64_t ino = wire::decode<wire::InodeReply>(made->data)->info.ino;
     const std::string name =
         std::to_string(round) + "-" + std::to_string(thread) + "-" + std::to_string(i);
-    auto named = conn.exchange(
-        wire::meta_request(CFS_MOP_CREATE_DENTRY, mp.id, 0,
-                           wire::encode(new_name(mp.id, CFS_ROOT_INO, name, ino))), 2000);
+    auto named =
+        conn.exchange(wire::meta_request(CFS_MOP_CREATE_DENTRY, mp.id, 0,
+                                         wire::encode(new_name(mp.id, CFS_ROOT_INO, name, ino))),
+                      2000);
     if (!named || !named->ok()) return;
     {
       std::lock_guard<std::mutex> guard(done->lock);

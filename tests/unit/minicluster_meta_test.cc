@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Rules of the meta partition's state machine, one refusal or effect per test.
 ///
-/// Breaks if    clients would meet other semantics here than on a real cluster: link counts, existing names,
-///              conflicting extent keys, transactions, background removal.
+/// Breaks if    clients would meet other semantics here than on a real cluster: link counts,
+///              existing names, conflicting extent keys, transactions, background removal.
 #include "tests/unit/minicluster_test.h"
 #include "tools/minicluster/meta_state.h"
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Meta nodes over TCP: order of answers, followers, lost leaders, faults.
 ///
-/// Breaks if    a client's retry and leader logic would meet other behaviour here than on a real cluster, or a
-///              fault request does not do what it says.
+/// Breaks if    a client's retry and leader logic would meet other behaviour here than on a real
+///              cluster, or a fault request does not do what it says.
 #include "tests/unit/minicluster_test.h"
 
 namespace cfs::mini::test {
@@ -10,7 +10,9 @@ namespace {
 
 class MetaNodes : public testing::Test {
  protected:
-  MetaNodes() : mp_(cluster_.partitions().front()) { cluster_.fault("action=policy&election_ms=400"); }
+  MetaNodes() : mp_(cluster_.partitions().front()) {
+    cluster_.fault("action=policy&election_ms=400");
+  }
 
   [[nodiscard]] std::string follower() const {
     for (const std::string& member : mp_.members) {
@@ -232,6 +234,9 @@ TEST_F(MetaNodes, FreedExtentsAreDeletedOnTheDataNodes) {
     return cluster_->find_data_slot(dp->hosts[2])->node->usage(dp->id).extents;
   };
   EXPECT_EQ(extents(), 1u);
+  json stats = cluster_.get("/mini/stats").parsed()["data"]["data"];
+  EXPECT_EQ(stats[dp->hosts[2]]["ops"][wire::op_name(CFS_DOP_CREATE_EXTENT, wire::Peer::kData)], 1)
+      << "forwarded requests count, too";
   MetaConn conn(cluster_.leader(mp_));
   const uint64_t ino = conn.ok(new_file(mp_.id), mp_.id).info.ino;
   wire::ExtentAddCheckReq add;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Recorded clients against the mini cluster: what a real CubeFS answered, it answers.
 ///
-/// Breaks if    a reply differs from the recorded one in result code, header length, JSON keys, their order,
-///              types or null, or in a value that does not depend on time.
-/// How          Requests of a folder are sent in recorded order with partition ids, inode numbers and
-///              transaction ids translated. Objects that the recording uses but does not create are made
-///              first; their sizes and link counts are not compared.
+/// Breaks if    a reply differs from the recorded one in result code, header length, JSON keys,
+///              their order, types or null, or in a value that does not depend on time.
+/// How          Requests of a folder are sent in recorded order with partition ids, inode numbers
+///              and transaction ids translated. Objects that the recording uses but does not create
+///              are made first; their sizes and link counts are not compared.
 #include <algorithm>
 #include <fstream>
 #include <set>
@@ -24,7 +24,8 @@ struct Exchange {
   ordered_json reply;
 };
 
-/// Meta exchanges of one folder (or of its files whose names start with `prefix`), in order of requests.
+/// Meta exchanges of one folder (or of its files whose names start with `prefix`), in order of
+/// requests.
 std::vector<Exchange> load(const std::string& folder, const std::string& prefix) {
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(std::string(CFS_GOLDEN_DIR) + "/" + folder)) {
@@ -64,7 +65,8 @@ std::map<uint64_t, uint64_t> recorded_ranges(const std::string& folder) {
       ordered_json body = ordered_json::parse(
           ordered_json::parse(line)["http"]["body"].get<std::string>(), nullptr, false);
       if (body.is_discarded()) continue;
-      for (const auto& mp : body["data"]["MetaPartitions"]) by_start[mp["Start"]] = mp["PartitionID"];
+      for (const auto& mp : body["data"]["MetaPartitions"])
+        by_start[mp["Start"]] = mp["PartitionID"];
     }
   }
   return by_start;
@@ -98,9 +100,9 @@ class Replayer {
     learn_partition(x);
     prepare(x);
     wire::Packet request = to_packet(x);
-    MetaConn& conn = *conns_.at(pids_.contains(x.request["partition_id"])
-                                    ? pids_[x.request["partition_id"]]
-                                    : ours_.front().id);
+    MetaConn& conn =
+        *conns_.at(pids_.contains(x.request["partition_id"]) ? pids_[x.request["partition_id"]]
+                                                             : ours_.front().id);
     std::optional<wire::Packet> reply = conn.exchange(std::move(request));
     ASSERT_TRUE(reply.has_value());
     compare(x, *reply);
@@ -147,8 +149,8 @@ class Replayer {
       return out;
     }
     static const std::set<std::string> kPids = {"pid", "MpID", "TmID", "tmid"};
-    static const std::set<std::string> kInos = {"ino", "pino", "inos", "oldIno", "Ino", "ParentId",
-                                                "Inode"};
+    static const std::set<std::string> kInos = {"ino", "pino",     "inos", "oldIno",
+                                                "Ino", "ParentId", "Inode"};
     if (in.is_number() && kPids.contains(key) && pids_.contains(in)) return pids_[in];
     if (in.is_number() && kInos.contains(key)) return ino(in);
     if (in.is_string() && (key == "TxID" || key == "tx") && txs_.contains(in)) return txs_[in];
@@ -317,8 +319,8 @@ class Replayer {
   }
 
   [[nodiscard]] bool varies(const std::string& path, bool loose) const {
-    static const std::set<std::string> kTimes = {"mt", "ct", "at", "mekExpiredTime", "CreateTime",
-                                                 "leaseExpireTime", "start"};
+    static const std::set<std::string> kTimes = {
+        "mt", "ct", "at", "mekExpiredTime", "CreateTime", "leaseExpireTime", "start"};
     const std::string key = path.substr(path.rfind('/') + 1);
     if (data_left_out_ && (key == "sz" || key == "gen")) return true;
     return kTimes.contains(key) || loose;
@@ -361,13 +363,14 @@ TEST_P(Probe, AnswersAsRecorded) {
   EXPECT_GT(replayer.played(), 0u);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Files, Probe,
-    testing::Values("meta_bad_json", "meta_inode_get_follower", "meta_inode_lifecycle",
-                    "meta_inode_missing", "meta_inode_out_of_range", "meta_minimal_bodies",
-                    "meta_proto0_read", "meta_proto0_write", "meta_setattr_bits",
-                    "meta_symlink_inode", "meta_wrong_partition", "meta_xattr_batch"),
-    [](const auto& info) { return std::string(info.param); });
+INSTANTIATE_TEST_SUITE_P(Files, Probe,
+                         testing::Values("meta_bad_json", "meta_inode_get_follower",
+                                         "meta_inode_lifecycle", "meta_inode_missing",
+                                         "meta_inode_out_of_range", "meta_minimal_bodies",
+                                         "meta_proto0_read", "meta_proto0_write",
+                                         "meta_setattr_bits", "meta_symlink_inode",
+                                         "meta_wrong_partition", "meta_xattr_batch"),
+                         [](const auto& info) { return std::string(info.param); });
 
 }  // namespace
 }  // namespace cfs::mini::test

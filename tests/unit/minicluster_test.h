@@ -172,8 +172,8 @@ inline HttpReply http_get(const std::string& address, const std::string& target,
                           const std::string& extra_headers = {}, int timeout_ms = kPatienceMs) {
   HttpReply reply;
   Socket socket(address);
-  socket.send("GET " + target + " HTTP/1.1\r\nHost: " + address +
-              "\r\nConnection: close\r\n" + extra_headers + "\r\n");
+  socket.send("GET " + target + " HTTP/1.1\r\nHost: " + address + "\r\nConnection: close\r\n" +
+              extra_headers + "\r\n");
   std::string all;
   bool ended = false;
   while (!ended) {

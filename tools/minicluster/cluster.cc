@@ -50,7 +50,9 @@ auto* find_by_address(const Nodes& nodes, const std::string& address, AddressOf 
 
 Cluster::Cluster(ClusterOptions options) : options_(std::move(options)) {}
 
-Cluster::~Cluster() { stop(); }
+Cluster::~Cluster() {
+  stop();
+}
 
 Result<void> Cluster::start() {
   Result<void> ok = open_state();
@@ -162,9 +164,13 @@ void Cluster::background_loop() {
   };
   std::unique_lock<std::mutex> guard(lock_);
   while (!stopping_) {
-    wake_.wait_for(guard, std::chrono::milliseconds(options_.background_ms));
+    if (to_stop_.empty()) {
+      wake_.wait_for(guard, std::chrono::milliseconds(options_.background_ms));
+    }
     if (stopping_) return;
+    std::vector<Master*> to_stop = std::exchange(to_stop_, {});
     guard.unlock();
+    for (Master* master : to_stop) master->stop();
     meta_->background_round(delete_extent);
     guard.lock();
   }
@@ -234,8 +240,7 @@ MetaNode* Cluster::find_meta_node(const std::string& address) const {
 }
 
 DataSlot* Cluster::find_data_slot(const std::string& address) const {
-  return find_by_address(data_slots_, address,
-                         [](const DataSlot& s) { return s.node->address(); });
+  return find_by_address(data_slots_, address, [](const DataSlot& s) { return s.node->address(); });
 }
 
 bool Cluster::move_meta_leader(uint64_t partition, size_t member) {
@@ -245,6 +250,12 @@ bool Cluster::move_meta_leader(uint64_t partition, size_t member) {
     if (MetaNode* node = find_meta_node(address)) node->reset_connections();
   }
   return true;
+}
+
+void Cluster::stop_master_soon(Master& master) {
+  std::lock_guard<std::mutex> guard(lock_);
+  to_stop_.push_back(&master);
+  wake_.notify_all();
 }
 
 uint64_t Cluster::used_bytes(const std::string& volume) const {

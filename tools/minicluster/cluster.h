@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The whole mini cluster: store, masters, meta nodes, data nodes, background work.
 ///
-/// Purpose   Wires the parts, starts them in order, stops them in reverse; the operations that masters and
-///           fault requests need and that touch more than one part.
-/// Lifetime  start() once, stop() once (the destructor does it, too). Everything it hands out lives until
-///           then. All state is in the directory: a second start serves the same volumes and data.
+/// Purpose   Wires the parts, starts them in order, stops them in reverse; the operations that
+///           masters and fault requests need and that touch more than one part.
+/// Lifetime  start() once, stop() once (the destructor does it, too). Everything it hands out lives
+///           until then. All state is in the directory: a second start serves the same volumes and
+///           data.
 /// Threads   Methods from any thread after start() has returned.
-/// Failure   start() says what is wrong and leaves nothing running. For trying and testing only: one
-///           process and one disk hold all replicas.
+/// Failure   start() says what is wrong and leaves nothing running. For trying and testing only:
+///           one process and one disk hold all replicas.
 #pragma once
 
 #include <condition_variable>
@@ -38,8 +39,8 @@ struct ClusterOptions {
   size_t masters = 1;
   size_t meta_nodes = 3;
   size_t data_nodes = 3;
-  /// Masters listen here and above, meta nodes 200 higher, data nodes 300 higher. 0: the first start
-  /// chooses ports and later ones keep them.
+  /// Masters listen here and above, meta nodes 200 higher, data nodes 300 higher. 0: the first
+  /// start chooses ports and later ones keep them.
   uint16_t base_port = 17010;
   /// A data partition refuses tiny writes for this long after it was loaded.
   uint32_t tiny_ready_ms = 0;
@@ -91,6 +92,8 @@ class Cluster {
 
   /// Moves the leadership of a meta partition; both nodes concerned reset their connections.
   bool move_meta_leader(uint64_t partition, size_t member);
+  /// Stops a master from the background thread, within a round.
+  void stop_master_soon(Master& master);
   /// Bytes on the data nodes, one replica per partition.
   [[nodiscard]] uint64_t used_bytes(const std::string& volume) const;
 
@@ -118,7 +121,8 @@ class Cluster {
   std::thread background_;
   std::mutex lock_;
   std::condition_variable wake_;
-  bool stopping_ = false;  ///< lock_
+  bool stopping_ = false;         ///< lock_
+  std::vector<Master*> to_stop_;  ///< lock_
 };
 
 }  // namespace cfs::mini

@@ -25,6 +25,7 @@
 ///   proto0=0|1                   accept writes without the protocol version flag
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <optional>
@@ -67,6 +68,8 @@ struct DataKnobs {
   ArmedFault follower_failure;
   ArmedFault read_error;
   ArmedFault force_result;
+  /// Not a knob: requests that arrived so far, by opcode, forwarded ones included.
+  std::array<std::atomic<uint64_t>, 256> requests{};
 
   /// Changes one knob. Returns an empty string, or what is wrong with the text.
   std::string set(std::string_view assignment);

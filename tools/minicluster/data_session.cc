@@ -119,6 +119,7 @@ void DataSession::serve(DataRequest& request) {
   wait_while_hung();
   if (closing_) return;
   const uint8_t opcode = request.packet.header.opcode;
+  knobs_.requests[opcode].fetch_add(1, std::memory_order_relaxed);
   if (const auto code = knobs_.force_result.take(opcode)) {
     return refuse(request, Refusal{*code, "ActionForced_result set by knob"});
   }

@@ -3,11 +3,11 @@
 ///
 /// Purpose   Command line, signals, ready message. Runs in the foreground until SIGTERM or SIGINT.
 /// Failure   Exit status 1 with a sentence when it cannot start, 2 for wrong use.
-#include <CLI/CLI.hpp>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
 #include <fstream>

@@ -11,6 +11,9 @@ namespace cfs::mini {
 namespace {
 
 constexpr size_t kThreads = 16;
+/// 5 s, longer than the requests of a master take.
+constexpr int kControlTries = 500;
+constexpr std::chrono::milliseconds kControlPause{10};
 constexpr char kJson[] = "application/json";
 /// Private compression of CubeFS; the whole envelope is one gzip stream. Source: proto/header.go.
 constexpr char kAcceptEncoding[] = "x-cfs-accept-encoding";
@@ -52,8 +55,8 @@ MasterRequest to_request(const httplib::Request& in) {
 void send_json(const MasterRequest& request, const std::string& path, std::string body,
                httplib::Response& response) {
   auto wanted = request.headers.find(kAcceptEncoding);
-  bool compress = path == "/client/partitions" && wanted != request.headers.end() &&
-                  wanted->second == kGzip;
+  bool compress =
+      path == "/client/partitions" && wanted != request.headers.end() && wanted->second == kGzip;
   if (std::string packed = compress ? gzip(body) : std::string(); !packed.empty()) {
     response.set_header(kContentEncoding, kGzip);
     body = std::move(packed);
@@ -135,9 +138,13 @@ bool MasterApi::answer(const std::string& master, const std::string& path,
 Master::Master(std::string ip, uint16_t port, MasterApi& api)
     : ip_(std::move(ip)), port_(port), api_(api) {}
 
-Master::~Master() { stop(); }
+Master::~Master() {
+  stop();
+}
 
 Result<void> Master::start() {
+  std::unique_lock<std::mutex> control = take_control();
+  if (!control) return make_error(EBUSY, "master " + address() + " is starting or stopping");
   if (running_) return {};
   hang(false);
   server_ = std::make_unique<httplib::Server>();
@@ -156,7 +163,18 @@ Result<void> Master::start() {
   return {};
 }
 
+/// Waits for a stop() that is under way, but not for ever: the stop() waits for its requests, and this
+/// may run in one of them.
+std::unique_lock<std::mutex> Master::take_control() {
+  std::unique_lock<std::mutex> control(control_, std::defer_lock);
+  for (int i = 0; i < kControlTries && !control.try_lock(); ++i) {
+    std::this_thread::sleep_for(kControlPause);
+  }
+  return control;
+}
+
 void Master::stop() {
+  std::lock_guard<std::mutex> control(control_);
   if (!running_.exchange(false)) return;
   hang(false);
   server_->stop();

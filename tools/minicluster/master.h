@@ -3,9 +3,12 @@
 ///
 /// Purpose   MasterApi answers requests, Master is one listening address. All masters give the same
 ///           answers: in a real cluster followers hand requests on to the leader.
-/// Lifetime  The cluster owns both; the api outlives the masters. A Master may be stopped and started.
-/// Threads   MasterApi from any thread. Master: start(), stop(), hang() from any thread, one at a time.
-/// Failure   Application errors are HTTP 200 with a code in the envelope, unknown paths 404, as recorded.
+/// Lifetime  The cluster owns both; the api outlives the masters. A Master may be stopped and
+///           started.
+/// Threads   MasterApi from any thread. Master: every method from any thread, but stop() not from
+///           a request that it serves; start() waits 5 s for a stop() under way, then is EBUSY.
+/// Failure   Application errors are HTTP 200 with a code in the envelope, unknown paths 404, as
+///           recorded.
 /// Source    CubeFS v3.5.3, master/http_server.go, api_service.go, proto/admin_proto.go.
 #pragma once
 
@@ -85,6 +88,7 @@ class MasterApi {
   Cluster& cluster_;
   std::map<std::string, Handler> handlers_;  ///< fixed after construction
   std::atomic<uint64_t> next_qos_id_{1001};
+  std::mutex fault_lock_;  ///< nodes are started and stopped by one request at a time
   std::mutex lock_;
   std::map<std::string, std::map<std::string, uint64_t>> counts_;  ///< lock_: master, path
 };
@@ -107,6 +111,7 @@ class Master {
  private:
   void serve(const httplib::Request& request, httplib::Response& response);
   void wait_while_hung();
+  std::unique_lock<std::mutex> take_control();
 
   const std::string ip_;
   const uint16_t port_;
@@ -114,6 +119,7 @@ class Master {
   std::atomic<bool> running_{false};
   std::unique_ptr<httplib::Server> server_;
   std::thread thread_;
+  std::mutex control_;  ///< held by start() and stop()
   std::mutex lock_;
   std::condition_variable changed_;
   bool hung_ = false;  ///< lock_

@@ -94,8 +94,8 @@ std::string read_new_volume(const MasterRequest& r, Volume& v) {
 }
 
 std::string created_text(const std::string& name, int64_t data_partitions) {
-  return "create vol[" + name + "] successfully, has allocate [" +
-         std::to_string(data_partitions) + "] data partitions";
+  return "create vol[" + name + "] successfully, has allocate [" + std::to_string(data_partitions) +
+         "] data partitions";
 }
 
 }  // namespace

@@ -61,9 +61,8 @@ std::string MasterApi::get_ip(const MasterRequest& r) {
 }
 
 std::string MasterApi::get_vol(const MasterRequest& r) {
-  return with_volume(cluster_, r, [&](const Volume& v) {
-    return encode_reply(simple_vol_view(cluster_, v));
-  });
+  return with_volume(cluster_, r,
+                     [&](const Volume& v) { return encode_reply(simple_vol_view(cluster_, v)); });
 }
 
 std::string MasterApi::client_vol(const MasterRequest& r) {
@@ -85,15 +84,13 @@ std::string MasterApi::vol_stat(const MasterRequest& r) {
 }
 
 std::string MasterApi::client_partitions(const MasterRequest& r) {
-  return with_volume(cluster_, r, [&](const Volume& v) {
-    return encode_reply(partitions_view(cluster_, v));
-  });
+  return with_volume(cluster_, r,
+                     [&](const Volume& v) { return encode_reply(partitions_view(cluster_, v)); });
 }
 
 std::string MasterApi::client_meta_partitions(const MasterRequest& r) {
-  return with_volume(cluster_, r, [&](const Volume& v) {
-    return encode_reply(meta_views(cluster_, v.name));
-  });
+  return with_volume(cluster_, r,
+                     [&](const Volume& v) { return encode_reply(meta_views(cluster_, v.name)); });
 }
 
 std::string MasterApi::get_data_partition(const MasterRequest& r) {
@@ -105,7 +102,9 @@ std::string MasterApi::get_data_partition(const MasterRequest& r) {
   return data_partition_document(cluster_, it->second);
 }
 
-std::string MasterApi::get_cluster(const MasterRequest&) { return cluster_document(cluster_); }
+std::string MasterApi::get_cluster(const MasterRequest&) {
+  return cluster_document(cluster_);
+}
 
 std::string MasterApi::qos_upload(const MasterRequest& r) {
   return with_volume(cluster_, r, [&](const Volume&) {
@@ -148,7 +147,9 @@ std::string MasterApi::user_ak_info(const MasterRequest&) {
   return encode_error(kAccessKeyNotExists);
 }
 
-std::string MasterApi::push_addr(const MasterRequest&) { return encode_reply(std::string()); }
+std::string MasterApi::push_addr(const MasterRequest&) {
+  return encode_reply(std::string());
+}
 
 std::string MasterApi::flash_groups(const MasterRequest&) {
   wire::FlashGroupView reply;

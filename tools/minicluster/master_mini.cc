@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Requests that only the mini cluster has: faults, statistics, topology.
 ///
-/// Purpose   /mini/fault?action=... , see the table at kActions; /mini/stats counts requests per node and
-///           opcode; /mini/topology shows partitions with their leaders.
+/// Purpose   /mini/fault?action=... , see the table at kActions; /mini/stats counts requests per
+///           node and opcode; /mini/topology shows partitions with their leaders.
 /// Failure   Code 2 with a sentence for a request that makes no sense; nothing has changed then.
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -19,7 +19,9 @@ using wire::encode_reply;
 /// Empty when it worked, else what is wrong.
 using Outcome = std::string;
 
-Outcome no_such_node(const std::string& address) { return "no node " + address; }
+Outcome no_such_node(const std::string& address) {
+  return "no node " + address;
+}
 
 /// Address from node=ADDR, or from role=master|meta|data and index=N (from 0).
 std::string node_of(Cluster& cluster, const MasterRequest& r) {
@@ -38,15 +40,17 @@ std::string node_of(Cluster& cluster, const MasterRequest& r) {
   return {};
 }
 
-Outcome text_of(const Result<void>& result) { return result ? Outcome() : result.error().text(); }
+Outcome text_of(const Result<void>& result) {
+  return result ? Outcome() : result.error().text();
+}
 
 Outcome stop_node(Cluster& cluster, const MasterRequest& r) {
   const std::string address = node_of(cluster, r);
   if (MetaNode* node = cluster.find_meta_node(address)) return node->stop(), Outcome();
   if (DataSlot* slot = cluster.find_data_slot(address)) return slot->node->stop(), Outcome();
   if (Master* master = cluster.find_master(address)) {
-    // From a thread of its own: this request may be running on the very master.
-    std::thread([master] { master->stop(); }).detach();
+    // Not here: this request may be running on the very master.
+    cluster.stop_master_soon(*master);
     return {};
   }
   return no_such_node(address);
@@ -148,10 +152,9 @@ Outcome set_knob(Cluster& cluster, const MasterRequest& r) {
 
 /// mp= or dp=, status=rw|ro|unavailable as the masters show it.
 Outcome set_status(Cluster& cluster, const MasterRequest& r) {
-  static const std::map<std::string, int> kNames = {
-      {"rw", wire::kPartitionReadWrite},
-      {"ro", wire::kPartitionReadOnly},
-      {"unavailable", wire::kPartitionUnavailable}};
+  static const std::map<std::string, int> kNames = {{"rw", wire::kPartitionReadWrite},
+                                                    {"ro", wire::kPartitionReadOnly},
+                                                    {"unavailable", wire::kPartitionUnavailable}};
   auto status = kNames.find(r.get("status"));
   Result<int64_t> mp = r.number("mp", 0), dp = r.number("dp", 0);
   if (status == kNames.end() || !mp || !dp) return "mp= or dp=, and status=rw|ro|unavailable";
@@ -223,19 +226,19 @@ Outcome arm_kind(Cluster& cluster, const MasterRequest& r) {
 using Action = Outcome (*)(Cluster&, const MasterRequest&);
 
 const std::map<std::string, Action> kActions = {
-    {"stop", stop_node},          // node= or role=,index=: like a killed process
-    {"hang", hang_node},          // ... like a stopped one: accepts, never answers
-    {"start", start_node},        // ends both
-    {"reset", reset_node},        // RST on all connections
-    {"leader", move_leader},      // mp= or dp=, to=
+    {"stop", stop_node},                     // node= or role=,index=: like a killed process
+    {"hang", hang_node},                     // ... like a stopped one: accepts, never answers
+    {"start", start_node},                   // ends both
+    {"reset", reset_node},                   // RST on all connections
+    {"leader", move_leader},                 // mp= or dp=, to=
     {"delay", arm_kind<FaultKind::kDelay>},  // value=ms
     {"force_result", arm_kind<FaultKind::kForceResult>},  // value=code
     {"drop_reply", arm_kind<FaultKind::kDropReply>},
     {"close_after", arm_kind<FaultKind::kCloseAfter>},
-    {"knob", set_knob},           // knob=NAME, value= of data nodes
-    {"status", set_status},       // mp= or dp=, status=
-    {"split", split},             // vol=, room=
-    {"policy", set_policy},       // deleted_s=, orphan_s=, tx_keep_s=, election_ms=, dir_limit=
+    {"knob", set_knob},      // knob=NAME, value= of data nodes
+    {"status", set_status},  // mp= or dp=, status=
+    {"split", split},        // vol=, room=
+    {"policy", set_policy},  // deleted_s=, orphan_s=, tx_keep_s=, election_ms=, dir_limit=
     {"clear", clear},
 };
 
@@ -245,6 +248,12 @@ ordered_json ops_json(const OpCounts& counts, wire::Peer peer) {
     if (counts[op] != 0) ops[wire::op_name(static_cast<uint8_t>(op), peer)] = counts[op];
   }
   return ops;
+}
+
+OpCounts data_counts(const DataSlot& slot) {
+  OpCounts counts{};
+  for (size_t op = 0; op < counts.size(); ++op) counts[op] = slot.knobs.requests[op];
+  return counts;
 }
 
 const char* state_name(NodeState state) {
@@ -264,6 +273,7 @@ std::string envelope(const ordered_json& data) {
 }  // namespace
 
 std::string MasterApi::mini_fault(const MasterRequest& r) {
+  std::lock_guard<std::mutex> one_at_a_time(fault_lock_);
   auto action = kActions.find(r.get("action"));
   Outcome wrong = action == kActions.end() ? "unknown action" : action->second(cluster_, r);
   if (!wrong.empty()) return wire::encode_error(wire::kMasterParam, wrong);
@@ -289,7 +299,8 @@ std::string MasterApi::mini_stats(const MasterRequest&) {
     data[slot->node->address()] = {{"state", state_name(data_state(*slot))},
                                    {"connections", slot->node->connections()},
                                    {"used_bytes", usage.used_bytes},
-                                   {"extents", usage.extents}};
+                                   {"extents", usage.extents},
+                                   {"ops", ops_json(data_counts(*slot), wire::Peer::kData)}};
   }
   return envelope({{"masters", masters}, {"meta", meta}, {"data", data}});
 }

@@ -52,7 +52,8 @@ Totals totals_of(Cluster& cluster, const std::string& volume) {
   return t;
 }
 
-/// A partition is writable only with all its replicas. Source: master/data_partition.go (checkStatus).
+/// A partition is writable only with all its replicas. Source: master/data_partition.go
+/// (checkStatus).
 int8_t status_of(Cluster& cluster, const DataPartitionRow& row) {
   if (row.status != wire::kPartitionReadWrite) return static_cast<int8_t>(row.status);
   for (const std::string& host : row.hosts) {
@@ -78,7 +79,9 @@ wire::List<wire::StorageClassStat> class_stat(const Volume& v, uint64_t inodes, 
   return list;
 }
 
-uint64_t total_bytes(const Volume& v) { return v.capacity_gib << 30; }
+uint64_t total_bytes(const Volume& v) {
+  return v.capacity_gib << 30;
+}
 
 void fill_settings(wire::SimpleVolView& out, const Volume& v) {
   out.id = v.id;
@@ -139,8 +142,12 @@ void fill_data_counts(wire::SimpleVolView& out, Cluster& cluster, const Volume& 
 
 ordered_json node_json(uint64_t id, const std::string& address, bool alive, bool writable,
                        uint32_t media) {
-  return {{"Addr", address},    {"Status", alive},     {"DomainAddr", ""},
-          {"ID", id},           {"IsWritable", writable}, {"MediaType", media},
+  return {{"Addr", address},
+          {"Status", alive},
+          {"DomainAddr", ""},
+          {"ID", id},
+          {"IsWritable", writable},
+          {"MediaType", media},
           {"ForbidWriteOpOfProtoVer0", false}};
 }
 
@@ -248,8 +255,8 @@ wire::List<wire::MetaPartitionView> meta_views(Cluster& cluster, const std::stri
     v.tx_cnt = c.transactions;
     v.members = wire::List<std::string>(mp->members);
     v.leader_addr = cluster.meta().leader_of(mp->id);
-    v.status = static_cast<int8_t>(v.leader_addr.empty() ? wire::kPartitionUnavailable
-                                                         : mp->status);
+    v.status =
+        static_cast<int8_t>(v.leader_addr.empty() ? wire::kPartitionUnavailable : mp->status);
     list.push_back(std::move(v));
   }
   return list;

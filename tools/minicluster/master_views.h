@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Topology and state as the masters' JSON shows them.
 ///
-/// Purpose   Fills the structs of daemon/wire/master_msg.h; administrative documents that no client reads
-///           beyond a few keys are completed from recorded defaults.
+/// Purpose   Fills the structs of daemon/wire/master_msg.h; administrative documents that no client
+///           reads beyond a few keys are completed from recorded defaults.
 /// Threads   Free functions over a cluster that runs; any thread.
 #pragma once
 
@@ -26,8 +26,8 @@ namespace cfs::mini {
 [[nodiscard]] std::string cluster_document(Cluster& cluster);
 [[nodiscard]] std::string data_partition_document(Cluster& cluster, const DataPartitionRow& row);
 
-/// Envelope of a refusal when the request's authKey is not that of the volume's owner; empty when it is.
-/// Source: CubeFS v3.5.3, master/operate_util.go (matchKey).
+/// Envelope of a refusal when the request's authKey is not that of the volume's owner; empty when
+/// it is. Source: CubeFS v3.5.3, master/operate_util.go (matchKey).
 [[nodiscard]] std::string refuse_owner(const MasterRequest& request, const Volume& volume);
 
 }  // namespace cfs::mini

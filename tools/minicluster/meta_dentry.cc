@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Requests on names. Source: CubeFS v3.5.3, metanode/partition_fsmop_dentry.go, partition_op_dentry.go.
+/// Requests on names. Source: CubeFS v3.5.3, metanode/partition_fsmop_dentry.go,
+/// partition_op_dentry.go.
 #include "tools/minicluster/meta_ops.h"
 
 namespace cfs::mini {
 namespace {
 
-bool is_symlink(uint32_t mode) { return (mode & CFS_GOMODE_SYMLINK) != 0; }
+bool is_symlink(uint32_t mode) {
+  return (mode & CFS_GOMODE_SYMLINK) != 0;
+}
 
 /// Result for a name that already exists with another inode.
 uint8_t exists_result(uint32_t old_mode, uint32_t new_mode) {

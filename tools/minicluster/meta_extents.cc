@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Requests on extent keys.
 ///
-/// Purpose   The rules of the real server, literally, with their two traps for clients: a refused key is
-///           itself queued for deletion, and a key that starts inside another one is inserted beside it.
+/// Purpose   The rules of the real server, literally, with their two traps for clients: a refused
+///           key is itself queued for deletion, and a key that starts inside another one is
+///           inserted beside it.
 /// Source    CubeFS v3.5.3, metanode/sorted_extents.go (Append, AppendWithCheck, Truncate),
-///           partition_fsmop_inode.go (fsmAppendExtentsWithCheck, fsmAppendExtents, fsmExtentsTruncate).
+///           partition_fsmop_inode.go (fsmAppendExtentsWithCheck, fsmAppendExtents,
+///           fsmExtentsTruncate).
 #include <algorithm>
 
 #include "tools/minicluster/meta_ops.h"
@@ -14,7 +16,9 @@ namespace {
 
 using wire::ExtentKey;
 
-uint64_t end_of(const ExtentKey& key) { return key.file_offset + key.size; }
+uint64_t end_of(const ExtentKey& key) {
+  return key.file_offset + key.size;
+}
 
 bool same_place(const ExtentKey& a, const ExtentKey& b) {
   return a.partition_id == b.partition_id && a.extent_id == b.extent_id &&
@@ -67,8 +71,8 @@ ExtentList displaced(const ExtentList& list, const Slot& slot, const ExtentKey& 
 
 /// The client has to name exactly the keys that its new key displaces.
 bool discards_match(const ExtentList& displaced_keys, const ExtentList& discards) {
-  return std::equal(displaced_keys.begin(), displaced_keys.end(), discards.begin(),
-                    discards.end(), same_place);
+  return std::equal(displaced_keys.begin(), displaced_keys.end(), discards.begin(), discards.end(),
+                    same_place);
 }
 
 /// Adds `key`, queues what it displaces. False, and nothing changed, on a conflict.
@@ -113,10 +117,9 @@ bool class_matches(const Inode& inode, uint32_t storage_class) {
 }
 
 MetaReply class_mismatch(const Inode& inode, uint32_t storage_class) {
-  return reply_text(CFS_RC_STORAGE_CLASS,
-                    "OpMismatchStorageClass: inode has " +
-                        std::to_string(inode.info.storage_class) + ", request has " +
-                        std::to_string(storage_class));
+  return reply_text(CFS_RC_STORAGE_CLASS, "OpMismatchStorageClass: inode has " +
+                                              std::to_string(inode.info.storage_class) +
+                                              ", request has " + std::to_string(storage_class));
 }
 
 /// Keys at or beyond `size` are freed, the one that crosses it is cut.

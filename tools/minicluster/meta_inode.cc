@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Requests on inodes. Source: CubeFS v3.5.3, metanode/partition_fsmop_inode.go, partition_op_inode.go.
+/// Requests on inodes. Source: CubeFS v3.5.3, metanode/partition_fsmop_inode.go,
+/// partition_op_inode.go.
 #include "tools/minicluster/meta_ops.h"
 
 namespace cfs::mini {
@@ -29,8 +30,8 @@ MetaReply create(MetaCall& c, const NewInode& wanted) {
   return reply_json(wire::InodeReply{changed_info(inode, c.now)});
 }
 
-/// Class of a new inode: what the client says, else blobstore on cold volumes. Hot volumes without a
-/// class would need a legacy class configured on the meta node.
+/// Class of a new inode: what the client says, else blobstore on cold volumes. Hot volumes without
+/// a class would need a legacy class configured on the meta node.
 uint32_t class_of(const PartitionConfig& config, uint32_t storage_type) {
   if (storage_type != CFS_CLASS_UNSPECIFIED) return storage_type;
   return config.cold ? CFS_CLASS_BLOBSTORE : CFS_CLASS_UNSPECIFIED;

@@ -34,7 +34,9 @@ MetaNode::MetaNode(std::string ip, uint16_t port, MetaService& service)
   address_ = ip_ + ":" + std::to_string(port_);
 }
 
-MetaNode::~MetaNode() { stop(); }
+MetaNode::~MetaNode() {
+  stop();
+}
 
 Result<void> MetaNode::start() {
   if (running_) return {};
@@ -118,8 +120,8 @@ void MetaNode::serve(Session& session) {
     if (n <= 0) break;
     decoder.feed(std::string_view(buffer).substr(0, static_cast<size_t>(n)));
   }
-  // Closed here, not when reaped: the peer must see it now. Under the lock, so that nobody shuts down
-  // a descriptor that has a new owner.
+  // Closed here, not when reaped: the peer must see it now. Under the lock, so that nobody shuts
+  // down a descriptor that has a new owner.
   std::lock_guard<std::mutex> guard(lock_);
   session.fd.reset();
   session.done = true;

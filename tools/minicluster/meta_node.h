@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// One meta node of the mini cluster: a listener and its connections.
 ///
-/// Purpose   Reads a packet, has MetaService handle it, writes the answer, reads the next: strictly serial
-///           per connection, as the real server.
+/// Purpose   Reads a packet, has MetaService handle it, writes the answer, reads the next: strictly
+///           serial per connection, as the real server.
 /// Lifetime  start() and stop() may be called in turns. The service outlives the node.
-/// Threads   start(), stop(), hang(), reset_connections() from any thread, one at a time. One thread
-///           accepts, each connection has one thread.
+/// Threads   start(), stop(), hang(), reset_connections() from any thread, one at a time. One
+///           thread accepts, each connection has one thread.
 /// Failure   start() says what is wrong. A connection that sends no packet is closed.
 /// Source    CubeFS v3.5.3, metanode/server.go.
 #pragma once

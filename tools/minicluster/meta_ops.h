@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Parts of the state machine, shared between its files only (meta_*.cc).
 ///
-/// Purpose   One function per request, helpers for replies. See meta_state.h for threads and failure.
+/// Purpose   One function per request, helpers for replies. See meta_state.h for threads and
+///           failure.
 #pragma once
 
 #include "tools/minicluster/meta_state.h"
@@ -11,7 +12,9 @@ namespace cfs::mini {
 inline MetaReply reply_none(uint8_t result = CFS_RC_OK) {
   return {result, MetaReply::kNone, {}};
 }
-inline MetaReply reply_echo(uint8_t result) { return {result, MetaReply::kEcho, {}}; }
+inline MetaReply reply_echo(uint8_t result) {
+  return {result, MetaReply::kEcho, {}};
+}
 inline MetaReply reply_text(uint8_t result, std::string text) {
   return {result, MetaReply::kBytes, std::move(text)};
 }

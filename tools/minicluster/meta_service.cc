@@ -123,7 +123,9 @@ MetaService::Health MetaService::health(const std::string& node) const {
   return it == nodes_.end() ? Health{NodeState::kStopped, {}} : it->second;
 }
 
-NodeState MetaService::node_state(const std::string& node) const { return health(node).state; }
+NodeState MetaService::node_state(const std::string& node) const {
+  return health(node).state;
+}
 
 bool MetaService::wait_while_hung(const std::string& node, milliseconds limit) {
   std::unique_lock<std::mutex> guard(lock_);
@@ -207,7 +209,8 @@ std::optional<MetaService::Obstacle> MetaService::reach_leader(const std::string
   return leader_obstacle(*now, leader);
 }
 
-/// What a follower meets when it hands the request on. A dead leader is first refused, then unknown.
+/// What a follower meets when it hands the request on. A dead leader is first refused, then
+/// unknown.
 std::optional<MetaService::Obstacle> MetaService::leader_obstacle(const MetaPartition& mp,
                                                                   const std::string& leader) {
   Health h = health(leader);

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Meta partitions as the nodes serve them: leaders, proxying, faults, execution, background work.
 ///
-/// Purpose   All meta nodes of the process share this object and with it one state per partition: raft is
-///           played by a leader index, a node's state and an election time. What the network sees is the
-///           real thing's behaviour: followers proxy, a lost leader is refused for a while.
+/// Purpose   All meta nodes of the process share this object and with it one state per partition:
+///           raft is played by a leader index, a node's state and an election time. What the
+///           network sees is the real thing's behaviour: followers proxy, a lost leader is refused
+///           for a while.
 /// Lifetime  Outlives the nodes. stop() ends waits, so that node threads can be joined.
 /// Threads   handle() from every connection thread; the rest from any thread.
 ///           Locks: the store's writer lock, then lock_; neither is held while waiting.
-/// Failure   Refusals are replies. A store that cannot commit is reported as DiskNoSpaceErr or Err and
-///           nothing has happened.
+/// Failure   Refusals are replies. A store that cannot commit is reported as DiskNoSpaceErr or Err
+///           and nothing has happened.
 /// Source    CubeFS v3.5.3, metanode/manager_op.go, manager_proxy.go.
 #pragma once
 
@@ -52,7 +53,8 @@ class MetaService {
 
   void set_node_state(const std::string& node, NodeState state);
   [[nodiscard]] NodeState node_state(const std::string& node) const;
-  /// Returns when the node is not hung any more, or after `limit`, or at stop(); true in the first case.
+  /// Returns when the node is not hung any more, or after `limit`, or at stop(); true in the first
+  /// case.
   bool wait_while_hung(const std::string& node, std::chrono::milliseconds limit);
   /// Time from the loss of a leader to the next one, for partitions with a living majority.
   void set_election_time(std::chrono::milliseconds time);
@@ -99,11 +101,11 @@ class MetaService {
 
   mutable std::mutex lock_;
   std::condition_variable changed_;
-  std::map<std::string, Health> nodes_;           ///< lock_
-  std::map<std::string, OpCounts> counts_;        ///< lock_
-  std::chrono::milliseconds election_time_{1500}; ///< lock_
-  ReclaimPolicy policy_;                          ///< lock_
-  bool stopping_ = false;                         ///< lock_
+  std::map<std::string, Health> nodes_;            ///< lock_
+  std::map<std::string, OpCounts> counts_;         ///< lock_
+  std::chrono::milliseconds election_time_{1500};  ///< lock_
+  ReclaimPolicy policy_;                           ///< lock_
+  bool stopping_ = false;                          ///< lock_
 };
 
 }  // namespace cfs::mini

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// What a meta partition does with a request: the state machine of the meta node, without network.
 ///
-/// Purpose   apply() executes one request on one partition inside a transaction. Same input, same store,
-///           same time: same output. The server around it is meta_service.h and meta_node.h.
+/// Purpose   apply() executes one request on one partition inside a transaction. Same input, same
+///           store, same time: same output. The server around it is meta_service.h and meta_node.h.
 /// Threads   As the transaction in the call; no state of its own.
-/// Failure   Every refusal is a result code of the reply. Writes may have been made before a refusal only
-///           where the real server keeps them (conflicting extent keys, see meta_extents.cc).
+/// Failure   Every refusal is a result code of the reply. Writes may have been made before a
+///           refusal only where the real server keeps them (conflicting extent keys, see
+///           meta_extents.cc).
 /// Source    CubeFS v3.5.3, metanode/partition_op_*.go, partition_fsmop_*.go, transaction.go.
 #pragma once
 
@@ -21,13 +22,13 @@ namespace cfs::mini {
 struct PartitionConfig {
   uint64_t id = 0;
   uint64_t start = 0;
-  uint64_t end = 0;                ///< last inode number, inclusive
+  uint64_t end = 0;                        ///< last inode number, inclusive
   uint32_t storage_class = CFS_CLASS_SSD;  ///< of new inodes that do not say, and of the root
-  bool cold = false;               ///< erasure-coded volume: no extents on data nodes
-  bool forbidden = false;          ///< volume is closed for changes
-  bool refuse_proto0 = true;       ///< ForbidWriteOpOfProtoVer0
-  uint64_t dir_limit = 20'000'000;  ///< DirChildrenNumLimit
-  int64_t delete_lock_h = 0;       ///< DeleteLockTime
+  bool cold = false;                       ///< erasure-coded volume: no extents on data nodes
+  bool forbidden = false;                  ///< volume is closed for changes
+  bool refuse_proto0 = true;               ///< ForbidWriteOpOfProtoVer0
+  uint64_t dir_limit = 20'000'000;         ///< DirChildrenNumLimit
+  int64_t delete_lock_h = 0;               ///< DeleteLockTime
 };
 
 /// Answer of the state machine. kEcho: the request's own body goes back.
@@ -51,7 +52,7 @@ enum class OpClass {
   kUnknown,  ///< never answered
   kRead,     ///< a follower may serve it when asked to
   kWrite,
-  kLocal,    ///< every member answers for itself
+  kLocal,  ///< every member answers for itself
 };
 
 [[nodiscard]] OpClass op_class(uint8_t op);
@@ -65,15 +66,15 @@ void init_partition(PartitionStore& store, const PartitionConfig& config, int64_
 
 /// Limits of the background work.
 struct ReclaimPolicy {
-  int64_t deleted_s = 2;           ///< between delete mark and removal
-  int64_t orphan_s = 24 * 3600;    ///< inode without a name that nobody evicted
-  int64_t tx_keep_s = 120;         ///< finished transactions stay known
+  int64_t deleted_s = 2;         ///< between delete mark and removal
+  int64_t orphan_s = 24 * 3600;  ///< inode without a name that nobody evicted
+  int64_t tx_keep_s = 120;       ///< finished transactions stay known
   int64_t uniq_keep_s = 300;
   uint64_t uniq_keep_count = 1024;
 };
 
-/// One round of background work of a partition: removes delete-marked inodes and orphans, rolls back
-/// transactions that timed out, forgets old ones and old unique ids. Source: metanode/
+/// One round of background work of a partition: removes delete-marked inodes and orphans, rolls
+/// back transactions that timed out, forgets old ones and old unique ids. Source: metanode/
 /// partition_free_list.go, transaction.go, uniq_checker.go. False when nothing was due.
 [[nodiscard]] bool reclaim(PartitionStore& store, const ReclaimPolicy& policy, int64_t now);
 

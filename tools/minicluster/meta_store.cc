@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Keys and values of meta_store.h. Numbers in keys are big-endian so that byte order is number order;
-/// values begin with a format byte.
+/// Keys and values of meta_store.h. Numbers in keys are big-endian so that byte order is number
+/// order; values begin with a format byte.
 #include "tools/minicluster/meta_store.h"
 
 #include <algorithm>
@@ -16,7 +16,9 @@ std::string be64(uint64_t v) {
   return s;
 }
 
-std::string key2(uint64_t a, uint64_t b) { return be64(a) + be64(b); }
+std::string key2(uint64_t a, uint64_t b) {
+  return be64(a) + be64(b);
+}
 
 std::string key3(uint64_t a, uint64_t b, std::string_view tail) {
   return key2(a, b).append(tail);
@@ -140,8 +142,8 @@ std::string pack_counters(const Counters& c) {
 Counters unpack_counters(std::string_view value) {
   Reader r(value);
   Counters c;
-  for (uint64_t* field : {&c.cursor, &c.next_uniq, &c.next_tx, &c.applied, &c.uniq_order,
-                          &c.inodes, &c.dentries, &c.bytes, &c.transactions}) {
+  for (uint64_t* field : {&c.cursor, &c.next_uniq, &c.next_tx, &c.applied, &c.uniq_order, &c.inodes,
+                          &c.dentries, &c.bytes, &c.transactions}) {
     *field = r.u64();
   }
   return r.ok() ? c : Counters{};
@@ -395,8 +397,7 @@ void PartitionStore::flush() {
   txn_.put(Table::kCounters, be64(partition_), pack_counters(counters_));
 }
 
-std::vector<std::pair<std::string, wire::ExtentKey>> PartitionStore::freed(Txn& txn,
-                                                                           size_t limit) {
+std::vector<std::pair<std::string, wire::ExtentKey>> PartitionStore::freed(Txn& txn, size_t limit) {
   std::vector<std::pair<std::string, wire::ExtentKey>> all;
   txn.scan(Table::kFreed, "", "", [&](std::string_view key, std::string_view value) {
     Reader r(value);

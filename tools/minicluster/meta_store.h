@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Typed view of one meta partition inside a transaction.
 ///
-/// Purpose   Turns inodes, names, extents and counters into keys and values of store.h and keeps the
-///           partition's totals right.
+/// Purpose   Turns inodes, names, extents and counters into keys and values of store.h and keeps
+///           the partition's totals right.
 /// Lifetime  Inside one Txn. flush() must run before Txn::commit(), else the counters are lost.
 /// Threads   As its Txn.
-/// Failure   Reports nothing itself; the transaction remembers what failed. A value that cannot be read
-///           (written by another version) counts as absent.
+/// Failure   Reports nothing itself; the transaction remembers what failed. A value that cannot be
+///           read (written by another version) counts as absent.
 #pragma once
 
 #include <vector>
@@ -32,14 +32,14 @@ struct DentryValue {
 
 /// Cursors and totals of a partition.
 struct Counters {
-  uint64_t cursor = 0;      ///< last inode number handed out
-  uint64_t next_uniq = 1;   ///< start of the next range of unique ids
+  uint64_t cursor = 0;     ///< last inode number handed out
+  uint64_t next_uniq = 1;  ///< start of the next range of unique ids
   uint64_t next_tx = 1;
   uint64_t applied = 0;     ///< grows with every change, as a raft index does
   uint64_t uniq_order = 0;  ///< link and unlink requests remembered so far
   uint64_t inodes = 0;
   uint64_t dentries = 0;
-  uint64_t bytes = 0;       ///< sum of all file sizes
+  uint64_t bytes = 0;         ///< sum of all file sizes
   uint64_t transactions = 0;  ///< not yet forgotten
 };
 
@@ -91,7 +91,8 @@ class PartitionStore {
 
   /// True when the id is new; it is remembered from then on.
   bool note_uniq(uint64_t id, int64_t now);
-  /// Forgets ids older than `keep_s` seconds that are not among the last `keep_count`; says how many.
+  /// Forgets ids older than `keep_s` seconds that are not among the last `keep_count`; says how
+  /// many.
   size_t prune_uniq(int64_t now, int64_t keep_s, uint64_t keep_count);
 
   [[nodiscard]] std::optional<wire::TransactionInfo> tx(const std::string& tx_id);

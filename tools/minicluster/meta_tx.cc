@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Transactions over several partitions.
 ///
-/// Purpose   A coordinator partition registers the transaction; each partition prepares its part, which is
-///           visible at once and locked; commit or rollback ends all parts. Everything lives in one store,
-///           so the end of a transaction is one atomic change, where the real cluster sends messages.
+/// Purpose   A coordinator partition registers the transaction; each partition prepares its part,
+///           which is visible at once and locked; commit or rollback ends all parts. Everything
+///           lives in one store, so the end of a transaction is one atomic change, where the real
+///           cluster sends messages.
 /// States    precommit -> commit done
 ///                     -> rollback done       (asked for, or older than its timeout)
 ///           A finished one is known for ReclaimPolicy::tx_keep_s, then forgotten.
@@ -51,7 +52,8 @@ std::optional<TransactionInfo> record_of(PartitionStore& store, uint64_t coordin
   return PartitionStore(store.txn(), coordinator).tx(tx_id);
 }
 
-/// Result for preparing a part; the coordinator's own record goes to *record, not what the client sent.
+/// Result for preparing a part; the coordinator's own record goes to *record, not what the client
+/// sent.
 uint8_t check_open(MetaCall& c, const std::optional<TransactionInfo>& asked,
                    TransactionInfo* record) {
   if (!asked) return CFS_RC_TX_INFO_NOT_EXIST;
@@ -69,8 +71,8 @@ uint8_t check_inode_part(MetaCall& c, const std::optional<TransactionInfo>& aske
   return rc;
 }
 
-uint8_t check_dentry_part(MetaCall& c, const std::optional<TransactionInfo>& asked,
-                          uint64_t parent, const std::string& name, TransactionInfo* record) {
+uint8_t check_dentry_part(MetaCall& c, const std::optional<TransactionInfo>& asked, uint64_t parent,
+                          const std::string& name, TransactionInfo* record) {
   uint8_t rc = check_open(c, asked, record);
   if (rc == CFS_RC_OK && !record->dentries.contains(wire::tx_dentry_key(parent, name))) {
     rc = CFS_RC_TX_DENTRY_INFO_NOT_EXIST;

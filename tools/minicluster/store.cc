@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// LMDB and in-memory implementations of store.h.
 ///
-/// Lifetime  An LMDB read transaction holds a reader slot until it is destroyed, so requests keep it
-///           short. MDB_NOTLS ties the slot to the object, not to the thread.
+/// Lifetime  An LMDB read transaction holds a reader slot until it is destroyed, so requests keep
+///           it short. MDB_NOTLS ties the slot to the object, not to the thread.
 /// Threads   LMDB's own writer lock serialises writers.
 /// Failure   See store.h; LMDB codes become errno (MDB_MAP_FULL is ENOSPC).
 #include "tools/minicluster/store.h"
@@ -19,8 +19,8 @@ constexpr size_t kMapBytes = size_t{16} << 30;
 constexpr unsigned kMaxReaders = 2048;
 constexpr unsigned kTableCount = static_cast<unsigned>(Table::kCount);
 constexpr std::array<const char*, kTableCount> kTableNames = {
-    "inode", "extents", "dentry",    "xattr",   "counters", "uniq",
-    "tx",    "txinode", "txdentry",  "reclaim", "freed",    "topology"};
+    "inode", "extents", "dentry",   "xattr",   "counters", "uniq",
+    "tx",    "txinode", "txdentry", "reclaim", "freed",    "topology"};
 
 Error lmdb_error(int rc, const std::string& what) {
   int code = EIO;
@@ -195,7 +195,11 @@ Result<std::unique_ptr<Store>> open_lmdb_store(const std::string& dir, Durabilit
   return std::unique_ptr<Store>(std::move(store));
 }
 
-std::unique_ptr<Txn> MemStore::begin_read() { return std::make_unique<MemTxn>(lock_, tables_); }
-std::unique_ptr<Txn> MemStore::begin_write() { return std::make_unique<MemTxn>(lock_, tables_); }
+std::unique_ptr<Txn> MemStore::begin_read() {
+  return std::make_unique<MemTxn>(lock_, tables_);
+}
+std::unique_ptr<Txn> MemStore::begin_write() {
+  return std::make_unique<MemTxn>(lock_, tables_);
+}
 
 }  // namespace cfs::mini

@@ -3,12 +3,13 @@
 ///
 /// Purpose   The state machine sees only `Txn`. LmdbStore keeps the tables in one LMDB environment,
 ///           MemStore in memory (tests of the state machine).
-/// Lifetime  The store outlives its transactions. A Txn that is destroyed without commit() is undone.
-/// Threads   A transaction is used by the thread that began it. Any number of readers run beside one
-///           writer; begin_write() waits for the other writer.
-/// Failure   A write that fails (disk full, map full) is remembered and reported by commit(), which then
-///           changes nothing. A committed transaction survives the death of the process; it survives
-///           the death of the machine only with Durability::kDisk.
+/// Lifetime  The store outlives its transactions. A Txn that is destroyed without commit() is
+///           undone.
+/// Threads   A transaction is used by the thread that began it. Any number of readers run beside
+///           one writer; begin_write() waits for the other writer.
+/// Failure   A write that fails (disk full, map full) is remembered and reported by commit(), which
+///           then changes nothing. A committed transaction survives the death of the process; it
+///           survives the death of the machine only with Durability::kDisk.
 #pragma once
 
 #include <functional>
@@ -51,8 +52,8 @@ class Txn {
   virtual void put(Table table, std::string_view key, std::string_view value) = 0;
   /// True when the key was there.
   virtual bool del(Table table, std::string_view key) = 0;
-  /// Visits keys that start with `prefix` and are not below `from`, in byte order. The visitor must not
-  /// change the table.
+  /// Visits keys that start with `prefix` and are not below `from`, in byte order. The visitor must
+  /// not change the table.
   virtual void scan(Table table, std::string_view prefix, std::string_view from,
                     const Visit& visit) = 0;
   /// Makes the changes visible to later transactions; the object is of no use afterwards.

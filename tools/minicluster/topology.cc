@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Persistence and layout of topology.h. The whole topology is one JSON document: it is small, and a
-/// change of it is rare.
+/// Persistence and layout of topology.h. The whole topology is one JSON document: it is small, and
+/// a change of it is rare.
 #include "tools/minicluster/topology.h"
 
 #include <algorithm>
@@ -18,8 +18,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(MetaPartition, id, volume, start
                                                 leader, status)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(DataPartitionRow, id, volume, hosts, leader, status)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Topology, cluster, create_time, base_port,
-                                                dir_limit, next_volume, next_meta, next_data, volumes, meta,
-                                                data)
+                                                dir_limit, next_volume, next_meta, next_data,
+                                                volumes, meta, data)
 
 namespace {
 
@@ -36,7 +36,9 @@ std::vector<std::string> pick(const std::vector<std::string>& hosts, size_t firs
 }
 
 /// Raft groups have an odd number of members.
-size_t meta_replicas(size_t nodes) { return nodes >= kMetaReplicas ? kMetaReplicas : 1; }
+size_t meta_replicas(size_t nodes) {
+  return nodes >= kMetaReplicas ? kMetaReplicas : 1;
+}
 
 void add_meta(Topology& t, Txn& txn, MetaPartition mp, int64_t now) {
   PartitionStore store(txn, mp.id);
@@ -123,8 +125,8 @@ Result<void> TopologyStore::update(const std::function<Result<void>(Topology&, T
   Result<void> changed = change(*next, *txn);
   if (!changed) return changed;
   txn->put(Table::kTopology, kKey, nlohmann::json(*next).dump());
-  // Published before the commit lets the next writer in: a create must never use a range that a split
-  // has just cut off.
+  // Published before the commit lets the next writer in: a create must never use a range that a
+  // split has just cut off.
   TopologyPtr before = publish(std::move(next));
   Result<void> committed = txn->commit();
   if (!committed) publish(std::move(before));
@@ -136,8 +138,8 @@ TopologyPtr TopologyStore::publish(TopologyPtr next) {
   return std::exchange(current_, std::move(next));
 }
 
-void add_volume(Topology& t, Txn& txn, Volume wanted, const NodeAddresses& nodes,
-                size_t meta_count, size_t data_count, int64_t now) {
+void add_volume(Topology& t, Txn& txn, Volume wanted, const NodeAddresses& nodes, size_t meta_count,
+                size_t data_count, int64_t now) {
   wanted.id = t.next_volume++;
   wanted.create_time = now;
   wanted.access_key = random_text(16);

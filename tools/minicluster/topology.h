@@ -3,7 +3,8 @@
 ///
 /// Purpose   One value that masters and nodes read, and the store that persists each change of it.
 /// Lifetime  A snapshot stays valid for who holds it; TopologyStore hands out the newest.
-/// Threads   TopologyStore from any thread. Changes are made one after the other under lock_, on a copy.
+/// Threads   TopologyStore from any thread. Changes are made one after the other under lock_, on a
+///           copy.
 /// Failure   A change that cannot be persisted is not made; the error says why.
 #pragma once
 
@@ -49,9 +50,7 @@ struct Volume {
   std::string access_key;
   std::string secret_key;
 
-  [[nodiscard]] bool cold() const {
-    return vol_type == 1 || storage_class == CFS_CLASS_BLOBSTORE;
-  }
+  [[nodiscard]] bool cold() const { return vol_type == 1 || storage_class == CFS_CLASS_BLOBSTORE; }
 };
 
 struct MetaPartition {
@@ -105,8 +104,8 @@ class TopologyStore {
   /// Reads what an earlier run left; a fresh store gives an empty topology.
   Result<void> load(int64_t now);
   [[nodiscard]] TopologyPtr get() const;
-  /// Applies `change(Topology&, Txn&)` to a copy, commits it with whatever else the function put into
-  /// the transaction, publishes it. An Error from the function cancels everything.
+  /// Applies `change(Topology&, Txn&)` to a copy, commits it with whatever else the function put
+  /// into the transaction, publishes it. An Error from the function cancels everything.
   Result<void> update(const std::function<Result<void>(Topology&, Txn&)>& change);
 
  private:
@@ -128,8 +127,8 @@ struct NodeAddresses {
 void add_volume(Topology& topology, Txn& txn, Volume wanted, const NodeAddresses& nodes,
                 size_t meta_count, size_t data_count, int64_t now);
 
-/// Ends the volume's last meta partition `room` inodes after the last one used and appends a new one that
-/// takes the rest. Source: CubeFS v3.5.3, master/vol.go (splitMetaPartition).
+/// Ends the volume's last meta partition `room` inodes after the last one used and appends a new
+/// one that takes the rest. Source: CubeFS v3.5.3, master/vol.go (splitMetaPartition).
 Result<uint64_t> split_last_partition(Topology& topology, Txn& txn, const std::string& volume,
                                       uint64_t room, int64_t now);
 
