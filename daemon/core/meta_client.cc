@@ -29,6 +29,10 @@ bool must_retry(std::uint8_t result) {
   return result == CFS_RC_ERR || result == CFS_RC_AGAIN;
 }
 
+Error ending() {
+  return make_error(ESHUTDOWN, "the volume is being closed");
+}
+
 std::int64_t first_req_id() {
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
@@ -113,7 +117,11 @@ Task<RawAnswer> MetaClient::call(std::uint64_t partition, std::uint8_t op, std::
   bool lost = answer.lost;
   for (std::int64_t i = 0; i < tries && answer.result == CFS_RC_TX_CONFLICT; ++i) {
     const bool go_on = co_await pause(wait);
-    if (!go_on) break;
+    if (!go_on) {
+      answer.result = CFS_RC_INIT;
+      answer.error = ending();
+      break;
+    }
     ++retries_;
     answer = co_await call_once(partition, op, body, mode);
     lost = lost || answer.lost;
@@ -142,7 +150,10 @@ Task<RawAnswer> MetaClient::call_once(std::uint64_t partition, std::uint8_t op, 
   }
   bool answered = co_await leader_phase(&a, limit);
   if (!answered && mode.read && !closed_) answered = co_await quorum_phase(&a);
-  if (!answered && closed_) a.answer.error = make_error(ESHUTDOWN, "the volume is being closed");
+  if (!answered && (closed_ || loop_.stopping())) {
+    a.answer.result = CFS_RC_INIT;
+    a.answer.error = ending();
+  }
   if (a.answer.result != CFS_RC_OK) {
     a.answer.error = a.answer.error.in(wire::op_name(op, wire::Peer::kMeta) +
                                        " at meta partition " + std::to_string(partition));
@@ -154,7 +165,8 @@ bool MetaClient::give_up(const Attempt& a, std::int64_t limit_ms) const {
   const std::int64_t spent = Loop::now_ms() - a.begin_ms;
   // members that all keep saying "error" mean it: a missing object, not a missing leader
   const std::int64_t limit = a.only_generic_errors ? std::min(limit_ms, kGenericErrorMs) : limit_ms;
-  return closed_ || spent >= limit;
+  const bool known = views_->meta()->by_id(a.partition) != nullptr;
+  return closed_ || !known || spent >= limit;
 }
 
 Task<bool> MetaClient::leader_phase(Attempt* a, std::int64_t limit_ms) {

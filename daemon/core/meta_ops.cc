@@ -12,7 +12,6 @@ constexpr std::size_t kQuotaMax = 10000;
 constexpr std::int64_t kCreateBudgetMs = 20000;  // per partition, when there are others
 constexpr std::int64_t kFullMs = 60000;
 constexpr std::int64_t kFailedMs = 30000;
-constexpr Millis kSettle(1000);
 constexpr CallMode kRead{.read = true};
 
 }  // namespace
@@ -236,9 +235,14 @@ Task<bool> MetaOps::link_is_left(Ino ino) {
   if (!before.ok() || before->nlink == 0) co_return false;
   // one name, or an empty directory: taking the link twice is harmless, leaving it leaks
   if (before->nlink == 1 || S_ISDIR(wire::from_go_mode(before->mode))) co_return true;
-  (void)co_await loop_.sleep(kSettle);
-  Result<wire::InodeInfo> after = co_await inode(ino);
-  co_return after.ok() && after->nlink == before->nlink;
+  const std::uint32_t after = co_await settled_links(ino);
+  co_return after == before->nlink;
+}
+
+Task<std::uint32_t> MetaOps::settled_links(Ino ino) {
+  (void)co_await loop_.sleep(settle);
+  Result<wire::InodeInfo> info = co_await inode(ino);
+  co_return info.ok() ? info->nlink : 0;
 }
 
 }  // namespace cfs

@@ -61,8 +61,12 @@ class MetaOps {
   /// A name was to be removed, the reply was lost, and the name is gone: by us? An unlink of
   /// another client would take the link with it, so a link count that stays is ours to take.
   Task<bool> link_is_left(Ino ino);
+  /// Link count once another client's unlink had time to follow its removal of the name; 0 when the
+  /// inode is gone or cannot be read.
+  Task<std::uint32_t> settled_links(Ino ino);
 
   ProgressHook progress_hook;  ///< tests only
+  Millis settle{1000};         ///< between a foreign removal of a name and that of its link
 
  private:
   struct CachedQuota {

@@ -226,6 +226,10 @@ Task<Result<Attr>> CreateOp::end_tx(Transaction& tx) {
   RawAnswer named = co_await tx.part<wire::TxCreateDentryReq>(args_.dir, std::move(req));
   if (named.result != CFS_RC_OK) {
     co_await tx.rollback();
+    if (named.result == CFS_RC_ARG_MISMATCH) {  // a name of another type, or no directory
+      Result<wire::LookupReply> other = co_await ops_.lookup(args_.dir, args_.name);
+      co_return fail(make_error(other.ok() ? EEXIST : ENOTDIR, named.error.what));
+    }
     co_return fail(named.result, named.error);
   }
   if (!log_.write(Step::kTxCommit)) co_return stopped();

@@ -61,6 +61,7 @@ class RenameOp final : NameOp {
   [[nodiscard]] bool transactional() const;
   Task<Result<Attr>> run_tx();
   Task<Result<Attr>> send_parts(Transaction& tx);
+  bool target_changed(std::uint8_t result);
   Task<Result<Attr>> end_tx(Transaction& tx);
   Task<Result<Attr>> tx_answer();
   Task<bool> names_moved();

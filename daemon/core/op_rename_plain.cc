@@ -13,7 +13,6 @@ namespace cfs {
 namespace {
 
 constexpr int kRounds = 3;
-constexpr Millis kSettle(1000);
 
 bool unknown(std::uint8_t result) {
   return result == CFS_RC_INIT || result == CFS_RC_ERR || result == CFS_RC_AGAIN;
@@ -159,9 +158,8 @@ Task<Result<Attr>> RenameOp::old_vanished(bool maybe_ours) {
   const ProgressRecord& r = log_.record();
   bool ours = false;
   if (maybe_ours) {
-    (void)co_await ops_.loop().sleep(kSettle);
-    Result<wire::InodeInfo> info = co_await ops_.inode(r.ino);
-    ours = info.ok() && info->nlink >= r.nlink;
+    const std::uint32_t links = co_await ops_.settled_links(r.ino);
+    ours = links != 0 && links >= r.nlink;
   }
   Result<Attr> done = make_error(EIO, {});
   if (ours) {

@@ -80,13 +80,26 @@ Task<Result<Attr>> RenameOp::send_parts(Transaction& tx) {
   }
   std::vector<RawAnswer> got = co_await when_all<RawAnswer>(ops_.loop(), std::move(parts));
   if (got.size() > 2 && got[2].result == CFS_RC_NOT_EXIST) got[2].result = CFS_RC_OK;
+  Result<Attr> done = make_error(EIO, {});
   for (const RawAnswer& part : got) {
     if (part.result == CFS_RC_OK) continue;
     co_await tx.rollback();
+    if (target_changed(got[1].result)) {
+      done = co_await start();
+      co_return done;
+    }
     co_return fail(part.result, part.error);
   }
-  Result<Attr> done = co_await end_tx(tx);
+  done = co_await end_tx(tx);
   co_return done;
+}
+
+/// The new name came or went since it was looked up: look again, a few times.
+bool RenameOp::target_changed(std::uint8_t result) {
+  constexpr int kRounds = 3;
+  const bool came = !replaces_file() && result == CFS_RC_EXIST && !args_.no_replace;
+  const bool went = replaces_file() && result == CFS_RC_NOT_EXIST;
+  return (came || went) && ++rounds_ < kRounds;
 }
 
 Task<Result<Attr>> RenameOp::end_tx(Transaction& tx) {

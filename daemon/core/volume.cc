@@ -59,6 +59,13 @@ VolumeImpl::VolumeImpl(Loop& loop, MountConfig config, std::shared_ptr<ViewKeepe
   views_->on_meta_change([this] { ops_.client().forget_leaders(); });
 }
 
+/// Refreshes in flight keep the views alive, not this.
+VolumeImpl::~VolumeImpl() {
+  views_->on_data_change({});
+  views_->on_meta_change({});
+  views_->stop();
+}
+
 /// Walk to the sub-directory; within a bound, so that a mount without meta nodes says so.
 Task<Result<void>> VolumeImpl::find_root() {
   ops_.client().limit_budget(kMountLookupMs);

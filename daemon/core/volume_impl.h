@@ -18,6 +18,7 @@ class VolumeImpl final : public Volume {
   static Task<Result<std::shared_ptr<Volume>>> open_with(Loop& loop, MountConfig config,
                                                          std::unique_ptr<MasterService> master);
   VolumeImpl(Loop& loop, MountConfig config, std::shared_ptr<ViewKeeper> views);
+  ~VolumeImpl() override;
 
   Task<void> close() override;
 
@@ -61,8 +62,8 @@ class VolumeImpl final : public Volume {
   void on_view_change(std::function<void()> listener) override;
   [[nodiscard]] Counters counters() const override;
 
-  /// Tests: see progress.h.
-  void set_progress_hook(ProgressHook hook) { ops_.progress_hook = std::move(hook); }
+  /// Tests only.
+  MetaOps& ops() { return ops_; }
 
  private:
   /// One running call.

@@ -5,8 +5,6 @@
 /// Each operation is abandoned before and after every store of its progress record, resumed by a
 /// fresh volume with the same record (and abandoned there once more), and names and link counts are
 /// compared with what the operation should have done.
-#include <set>
-
 #include "daemon/core/progress.h"
 #include "tests/daemon/volume_fixture.h"
 
@@ -20,6 +18,8 @@ struct Scene {
   Ino file = 0;   ///< top/file
   Ino other = 0;  ///< top/other, a file
   Ino empty = 0;  ///< top/empty, a directory
+  Ino twins = 0;  ///< a directory with one file under two names, "one" and "two"
+  Ino twin = 0;   ///< that file
 };
 
 class ProgressTest : public VolumeTest, public ::testing::WithParamInterface<const char*> {
@@ -41,6 +41,9 @@ class ProgressTest : public VolumeTest, public ::testing::WithParamInterface<con
     s.file = make(s.top, "file");
     s.other = make(s.top, "other");
     s.empty = make(s.top, "empty", S_IFDIR | 0755);
+    s.twins = make(kRoot, "twins" + std::to_string(count), S_IFDIR | 0755);
+    s.twin = make(s.twins, "one");
+    EXPECT_TRUE(link(s.twin, s.twins, "two").ok());
     return s;
   }
 
@@ -49,12 +52,13 @@ class ProgressTest : public VolumeTest, public ::testing::WithParamInterface<con
                  Result<Attr>* result) {
     int seen = 0;
     bool hit = false;
-    impl().set_progress_hook([&](ProgressOp, Step, bool) {
+    impl().ops().progress_hook = ([&](ProgressOp, Step, bool) {
       hit = hit || seen++ == n;
       return hit;
     });
+    impl().ops().settle = Millis(20);
     *result = run(scene, progress);
-    impl().set_progress_hook({});
+    impl().ops().progress_hook = {};
     return hit;
   }
 
@@ -150,15 +154,41 @@ TEST_P(ProgressTest, Unlink) {
 
 TEST_P(ProgressTest, UnlinkOfOneOfTwoNames) {
   die_everywhere(
-      [&](const Scene& s, Progress& p) {
-        if (!p.resumed()) EXPECT_TRUE(link(s.file, s.dir, "second").ok());
-        return await(volume_->unlink(s.top, "file", false, p));
-      },
+      [&](const Scene& s, Progress& p) { return await(volume_->unlink(s.twins, "one", false, p)); },
       [&](const Scene& s, const Result<Attr>& r) {
         ASSERT_TRUE(r.ok()) << r.error().text();
         EXPECT_EQ(1u, r->nlink);
-        expect_dir(s.dir, {"second"});
+        expect_dir(s.twins, {"two"});
+        expect_links(s.twin, 1);
+      });
+}
+
+TEST_P(ProgressTest, RenameOverOneOfTwoNames) {
+  die_everywhere(
+      [&](const Scene& s, Progress& p) {
+        return await(volume_->rename(s.top, "file", s.twins, "two", false, p));
+      },
+      [&](const Scene& s, const Result<Attr>& r) {
+        ASSERT_TRUE(r.ok()) << r.error().text();
+        EXPECT_EQ(s.twin, r->ino);
+        EXPECT_EQ(1u, r->nlink);
+        expect_dir(s.twins, {"one", "two"});
+        EXPECT_EQ(s.file, lookup(s.twins, "two")->ino);
+        expect_links(s.twin, 1);
         expect_links(s.file, 1);
+      });
+}
+
+TEST_P(ProgressTest, RenameOfOneOfTwoNames) {
+  die_everywhere(
+      [&](const Scene& s, Progress& p) {
+        return await(volume_->rename(s.twins, "one", s.dir, "new", false, p));
+      },
+      [&](const Scene& s, const Result<Attr>& r) {
+        ASSERT_TRUE(r.ok()) << r.error().text();
+        expect_dir(s.twins, {"two"});
+        expect_dir(s.dir, {"new"});
+        expect_links(s.twin, 2);
       });
 }
 

@@ -213,6 +213,8 @@ TEST_P(BothWays, CreateUnlinkLink) {
   const Ino d = make(kRoot, "d", S_IFDIR | 0755);
   const Ino f = make(d, "f");
   EXPECT_EQ(EEXIST, create(d, "f").code());
+  EXPECT_EQ(EEXIST, create(d, "f", S_IFDIR | 0755).code());
+  EXPECT_EQ(ENOTDIR, create(f, "x").code());
   const Result<Attr> linked = link(f, kRoot, "g");
   ASSERT_TRUE(linked.ok()) << linked.error().text();
   EXPECT_EQ(2u, linked->nlink);
