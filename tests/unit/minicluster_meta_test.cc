@@ -2,136 +2,11 @@
 /// Rules of the meta partition's state machine, one refusal or effect per test.
 ///
 /// Breaks if    clients would meet other semantics here than on a real cluster: link counts,
-///              existing names, conflicting extent keys, transactions, background removal.
-#include "tests/unit/minicluster_test.h"
-#include "tools/minicluster/meta_state.h"
+///              existing names, conflicting extent keys, background removal.
+#include "tests/unit/minicluster_machine.h"
 
 namespace cfs::mini::test {
 namespace {
-
-constexpr uint64_t kPid = 7;
-constexpr uint32_t kDir = CFS_GOMODE_DIR | 0755;
-
-/// One partition over a store in memory, with a clock that the test moves.
-class Machine : public testing::Test {
- protected:
-  Machine() {
-    config_.id = kPid;
-    config_.end = 1000;
-    std::unique_ptr<Txn> txn = store_.begin_write();
-    PartitionStore store(*txn, kPid);
-    init_partition(store, config_, now_);
-    store.flush();
-    EXPECT_TRUE(txn->commit().ok());
-  }
-
-  template <class Req>
-  MetaReply call(Req req) {
-    if constexpr (requires { req.pid; }) req.pid = kPid;
-    if constexpr (requires { req.tm_id; }) req.tm_id = kPid;
-    return raw(Req::kOp, wire::encode(req));
-  }
-  MetaReply raw(uint8_t op, const std::string& body) {
-    std::unique_ptr<Txn> txn = store_.begin_write();
-    PartitionStore store(*txn, kPid);
-    MetaCall call{store, config_, op, proto_, body, now_};
-    MetaReply reply = apply(call);
-    if (op_class(op) == OpClass::kWrite) store.flush();
-    EXPECT_TRUE(txn->commit().ok());
-    return reply;
-  }
-  template <class Req>
-  typename Req::Reply ok(const Req& req) {
-    MetaReply reply = call(req);
-    EXPECT_EQ(reply.result, CFS_RC_OK) << reply.data;
-    return wire::decode<typename Req::Reply>(reply.data).value();
-  }
-  template <class Req>
-  uint8_t rc(const Req& req) {
-    return call(req).result;
-  }
-  bool reclaim_now() {
-    std::unique_ptr<Txn> txn = store_.begin_write();
-    PartitionStore store(*txn, kPid);
-    bool changed = reclaim(store, policy_, now_);
-    store.flush();
-    EXPECT_TRUE(txn->commit().ok());
-    return changed;
-  }
-  ExtentList freed() {
-    ExtentList keys;
-    for (auto& [order, key] : PartitionStore::freed(*store_.begin_read(), 100)) keys.push_back(key);
-    return keys;
-  }
-
-  uint64_t file(uint32_t mode = 0644) { return ok(new_file(kPid, mode)).info.ino; }
-  uint8_t name(uint64_t parent, const std::string& n, uint64_t ino, uint32_t mode = 0644) {
-    return rc(new_name(kPid, parent, n, ino, mode));
-  }
-  uint64_t directory(uint64_t parent, const std::string& n) {
-    uint64_t ino = file(kDir);
-    EXPECT_EQ(name(parent, n, ino, kDir), CFS_RC_OK);
-    return ino;
-  }
-  wire::InodeInfo stat(uint64_t ino) { return ok(get_inode(kPid, ino)).info; }
-  uint8_t stat_rc(uint64_t ino) { return rc(get_inode(kPid, ino)); }
-  uint64_t lookup(uint64_t parent, const std::string& n) {
-    wire::LookupReq req;
-    req.pino = parent;
-    req.name = n;
-    MetaReply reply = call(req);
-    if (reply.result != CFS_RC_OK) return 0;
-    return wire::decode<wire::LookupReply>(reply.data)->ino;
-  }
-  MetaReply unlink(uint64_t ino, uint64_t uniq = 0) {
-    wire::UnlinkInodeReq req;
-    req.ino = ino;
-    req.uniq_id = uniq;
-    return call(req);
-  }
-  MetaReply remove(uint64_t parent, const std::string& n, int64_t created = 0) {
-    wire::DeleteDentryReq req;
-    req.pino = parent;
-    req.name = n;
-    req.inode_create_time_s = created;
-    return call(req);
-  }
-  uint8_t evict(uint64_t ino) {
-    wire::EvictInodeReq req;
-    req.ino = ino;
-    return rc(req);
-  }
-  uint8_t truncate(uint64_t ino, uint64_t size) {
-    wire::TruncateReq req;
-    req.ino = ino;
-    req.size = size;
-    return rc(req);
-  }
-
-  static wire::ExtentKey key(uint64_t offset, uint64_t extent, uint32_t size, uint64_t place = 0) {
-    return {offset, 10, extent, place, size, 0, std::nullopt};
-  }
-  uint8_t add(uint64_t ino, const wire::ExtentKey& k, const ExtentList& discard = {},
-              uint32_t storage_class = 0) {
-    wire::ExtentAddCheckReq req;
-    req.ino = ino;
-    req.extent = k;
-    req.discard = wire::List<wire::ExtentKey>(discard);
-    req.storage_class = storage_class;
-    return rc(req);
-  }
-  ExtentList extents(uint64_t ino) {
-    wire::ExtentsListReq req;
-    req.ino = ino;
-    return ok(req).extents;
-  }
-
-  MemStore store_;
-  PartitionConfig config_;
-  ReclaimPolicy policy_;
-  int64_t now_ = 1'800'000'000;
-  uint32_t proto_ = CFS_PROTO_VERSION;
-};
 
 TEST_F(Machine, NumbersFollowTheCursorUntilTheRangeEnds) {
   EXPECT_EQ(file(), 2u);
@@ -505,236 +380,57 @@ TEST_F(Machine, LeaseIsAnHourAndShowsInTheExtentList) {
   EXPECT_EQ(rc(lease), CFS_RC_NOT_EXIST);
 }
 
-/// Transactions: file "a" in the root, the target name is "b".
-class Transactions : public Machine {
- protected:
-  Transactions() : a_(file()) { EXPECT_EQ(name(CFS_ROOT_INO, "a", a_), CFS_RC_OK); }
-
-  wire::TransactionInfo begin(uint32_t type, std::vector<std::string> names,
-                              std::vector<uint64_t> inos = {}) {
-    wire::TxCreateReq req;
-    req.tx.emplace();
-    req.tx->tx_type = type;
-    req.tx->tm_id = kPid;
-    req.tx->timeout_min = 1;
-    for (const std::string& n : names) {
-      wire::TxDentryInfo part;
-      part.parent_id = CFS_ROOT_INO;
-      part.name = n;
-      part.mp_id = kPid;
-      req.tx->dentries[wire::tx_dentry_key(CFS_ROOT_INO, n)] = part;
-    }
-    for (uint64_t ino : inos) {
-      wire::TxInodeInfo part;
-      part.ino = ino;
-      part.mp_id = kPid;
-      req.tx->inodes[ino] = part;
-    }
-    return ok(req).tx.value();
-  }
-  uint8_t tx_create(const wire::TransactionInfo& tx, const std::string& n, uint64_t ino) {
-    wire::TxCreateDentryReq req;
-    req.pino = CFS_ROOT_INO;
-    req.name = n;
-    req.ino = ino;
-    req.mode = 0644;
-    req.tx = tx;
-    return rc(req);
-  }
-  uint8_t tx_delete(const wire::TransactionInfo& tx, const std::string& n, uint64_t ino) {
-    wire::TxDeleteDentryReq req;
-    req.pino = CFS_ROOT_INO;
-    req.name = n;
-    req.ino = ino;
-    req.tx = tx;
-    return rc(req);
-  }
-  uint8_t tx_update(const wire::TransactionInfo& tx, const std::string& n, uint64_t ino,
-                    uint64_t old) {
-    wire::TxUpdateDentryReq req;
-    req.pino = CFS_ROOT_INO;
-    req.name = n;
-    req.ino = ino;
-    req.old_ino = old;
-    req.tx = tx;
-    return rc(req);
-  }
-  MetaReply tx_unlink(const wire::TransactionInfo& tx, uint64_t ino) {
-    wire::TxUnlinkInodeReq req;
-    req.ino = ino;
-    req.tx = tx;
-    return call(req);
-  }
-  uint8_t commit(const wire::TransactionInfo& tx) {
-    wire::TxCommitReq req;
-    req.tx_id = tx.tx_id;
-    return rc(req);
-  }
-  uint8_t rollback(const wire::TransactionInfo& tx) {
-    wire::TxRollbackReq req;
-    req.tx_id = tx.tx_id;
-    return rc(req);
-  }
-
-  const uint64_t a_;
-};
-
-TEST_F(Transactions, RenameCommits) {
-  wire::TransactionInfo tx = begin(wire::kTxRename, {"a", "b"});
-  EXPECT_EQ(tx.tx_id, "7_1");
-  EXPECT_EQ(tx.state, wire::kTxPreCommit);
-  EXPECT_EQ(tx_create(tx, "b", a_), CFS_RC_OK);
-  EXPECT_EQ(tx_delete(tx, "a", a_), CFS_RC_OK);
-  EXPECT_EQ(lookup(CFS_ROOT_INO, "b"), a_) << "visible before the commit";
-  EXPECT_EQ(stat(CFS_ROOT_INO).nlink, 4u) << "the deletion counts at the commit";
-  EXPECT_EQ(commit(tx), CFS_RC_OK);
-  EXPECT_EQ(stat(CFS_ROOT_INO).nlink, 3u);
-  EXPECT_EQ(lookup(CFS_ROOT_INO, "a"), 0u);
-  EXPECT_EQ(commit(tx), CFS_RC_OK) << "repeated";
-  EXPECT_EQ(stat(CFS_ROOT_INO).nlink, 3u);
-  EXPECT_EQ(rollback(tx), CFS_RC_TX_SET_STATE);
-}
-
-TEST_F(Transactions, RenameRollsBack) {
-  wire::TransactionInfo tx = begin(wire::kTxRename, {"a", "b"});
-  EXPECT_EQ(tx_create(tx, "b", a_), CFS_RC_OK);
-  EXPECT_EQ(tx_delete(tx, "a", a_), CFS_RC_OK);
-  EXPECT_EQ(rollback(tx), CFS_RC_OK);
-  EXPECT_EQ(lookup(CFS_ROOT_INO, "a"), a_);
-  EXPECT_EQ(lookup(CFS_ROOT_INO, "b"), 0u);
-  EXPECT_EQ(stat(CFS_ROOT_INO).nlink, 3u);
-  EXPECT_EQ(rollback(tx), CFS_RC_OK) << "repeated";
-  EXPECT_EQ(commit(tx), CFS_RC_TX_SET_STATE);
-}
-
-TEST_F(Transactions, RenameOverAFileEvictsIt) {
-  uint64_t b = file();
-  EXPECT_EQ(name(CFS_ROOT_INO, "b", b), CFS_RC_OK);
-  wire::TransactionInfo tx = begin(wire::kTxRename, {"a", "b"}, {b});
-  EXPECT_EQ(tx_update(tx, "b", a_, b), CFS_RC_OK);
-  MetaReply unlinked = tx_unlink(tx, b);
-  EXPECT_EQ(wire::decode<wire::TxInodeReply>(unlinked.data)->info.ino, 0u) << "all zero";
-  EXPECT_EQ(tx_delete(tx, "a", a_), CFS_RC_OK);
-  EXPECT_EQ(commit(tx), CFS_RC_OK);
-  EXPECT_EQ(lookup(CFS_ROOT_INO, "b"), a_);
-  EXPECT_EQ(stat_rc(b), CFS_RC_NOT_EXIST);
-}
-
-TEST_F(Transactions, RolledBackOverwriteRestoresBoth) {
-  uint64_t b = file();
-  EXPECT_EQ(name(CFS_ROOT_INO, "b", b), CFS_RC_OK);
-  wire::TransactionInfo tx = begin(wire::kTxRename, {"a", "b"}, {b});
-  EXPECT_EQ(tx_update(tx, "b", a_, b), CFS_RC_OK);
-  EXPECT_EQ(tx_unlink(tx, b).result, CFS_RC_OK);
-  EXPECT_EQ(rollback(tx), CFS_RC_OK);
-  EXPECT_EQ(lookup(CFS_ROOT_INO, "b"), b);
-  EXPECT_EQ(stat(b).nlink, 1u);
-  now_ += policy_.orphan_s + 1;
-  reclaim_now();
-  EXPECT_EQ(stat_rc(b), CFS_RC_OK) << "no orphan any more";
-}
-
-TEST_F(Transactions, LockedNamesAndInodesConflict) {
-  wire::TransactionInfo tx = begin(wire::kTxRemove, {"a"}, {a_});
-  EXPECT_EQ(tx_delete(tx, "a", a_), CFS_RC_OK);
-  EXPECT_EQ(tx_unlink(tx, a_).result, CFS_RC_OK);
-  EXPECT_EQ(name(CFS_ROOT_INO, "a", file()), CFS_RC_TX_CONFLICT);
-  EXPECT_EQ(remove(CFS_ROOT_INO, "a").result, CFS_RC_TX_CONFLICT);
-  EXPECT_EQ(unlink(a_).result, CFS_RC_TX_CONFLICT);
-  EXPECT_EQ(evict(a_), CFS_RC_TX_CONFLICT);
+TEST_F(Machine, MissingInodesAreRefused) {
   wire::LinkInodeReq link;
-  link.ino = a_;
-  EXPECT_EQ(rc(link), CFS_RC_NOT_EXIST) << "this request words it differently";
-  wire::UpdateDentryReq update;
-  update.pino = CFS_ROOT_INO;
-  update.name = "a";
-  update.ino = 99;
-  EXPECT_EQ(rc(update), CFS_RC_TX_CONFLICT);
-  wire::TransactionInfo other = begin(wire::kTxRemove, {"a"}, {a_});
-  EXPECT_EQ(tx_delete(other, "a", a_), CFS_RC_TX_CONFLICT);
-  EXPECT_EQ(tx_create(other, "a", a_), CFS_RC_TX_CONFLICT);
-  EXPECT_EQ(tx_update(other, "a", 99, a_), CFS_RC_TX_CONFLICT);
-  EXPECT_EQ(tx_unlink(other, a_).result, CFS_RC_TX_CONFLICT);
-  EXPECT_EQ(stat_rc(a_), CFS_RC_OK) << "reading is not locked";
-  EXPECT_EQ(commit(tx), CFS_RC_OK);
-  EXPECT_EQ(name(CFS_ROOT_INO, "a", file()), CFS_RC_OK);
+  link.ino = 999;
+  EXPECT_EQ(rc(link), CFS_RC_NOT_EXIST);
+  EXPECT_EQ(unlink(999).result, CFS_RC_NOT_EXIST);
+  EXPECT_EQ(evict(999), CFS_RC_NOT_EXIST);
+  EXPECT_EQ(stat_rc(999), CFS_RC_NOT_EXIST);
+  wire::UpdateInodeMetaReq bump;
+  bump.ino = 999;
+  EXPECT_EQ(rc(bump), CFS_RC_NOT_EXIST);
+  wire::ExtentsListReq list;
+  list.ino = 999;
+  EXPECT_EQ(rc(list), CFS_RC_NOT_EXIST);
+  wire::BatchExtentsAddReq batch;
+  batch.ino = 999;
+  EXPECT_EQ(rc(batch), CFS_RC_NOT_EXIST);
+  batch.ino = file();
+  batch.storage_class = CFS_CLASS_HDD;
+  EXPECT_EQ(rc(batch), CFS_RC_STORAGE_CLASS);
+  wire::LookupReq look;
+  look.pino = CFS_ROOT_INO;
+  look.name = "nothing";
+  EXPECT_EQ(rc(look), CFS_RC_NOT_EXIST);
 }
 
-TEST_F(Transactions, RepeatedPreparationIsOk) {
-  wire::TransactionInfo tx = begin(wire::kTxRemove, {"a"}, {a_});
-  for (int i = 0; i < 2; ++i) {
-    EXPECT_EQ(tx_delete(tx, "a", a_), CFS_RC_OK);
-    EXPECT_EQ(tx_unlink(tx, a_).result, CFS_RC_OK);
-  }
-  EXPECT_EQ(stat(a_).nlink, 0u);
+TEST_F(Machine, DeletedDirectoryTakesNoNames) {
+  uint64_t d = file(kDir);
+  EXPECT_EQ(evict(d), CFS_RC_OK);
+  EXPECT_EQ(name(d, "f", file()), CFS_RC_NOT_EXIST);
 }
 
-TEST_F(Transactions, RemovingAFullDirectoryIsRefused) {
-  uint64_t d = directory(CFS_ROOT_INO, "d");
-  EXPECT_EQ(name(d, "f", file()), CFS_RC_OK);
-  wire::TransactionInfo tx = begin(wire::kTxRemove, {"d"}, {d});
-  MetaReply reply = tx_unlink(tx, d);
-  EXPECT_EQ(reply.result, CFS_RC_NOT_EMPTY);
-  EXPECT_EQ(reply.body, MetaReply::kEcho);
+TEST_F(Machine, NameCannotPointToItsOwnDirectory) {
+  EXPECT_EQ(name(CFS_ROOT_INO, "f", file()), CFS_RC_OK);
+  wire::UpdateDentryReq req;
+  req.pino = CFS_ROOT_INO;
+  req.name = "f";
+  req.ino = CFS_ROOT_INO;
+  EXPECT_EQ(rc(req), CFS_RC_EXIST);
 }
 
-TEST_F(Transactions, RemovedDirectoryComesBackWithItsAttributes) {
-  uint64_t d = directory(CFS_ROOT_INO, "d");
-  wire::SetXattrReq set;
-  set.ino = d;
-  set.key = "user.a";
-  set.value = "1";
-  EXPECT_EQ(rc(set), CFS_RC_OK);
-  wire::TransactionInfo tx = begin(wire::kTxRemove, {"d"}, {d});
-  EXPECT_EQ(tx_unlink(tx, d).result, CFS_RC_OK);
-  EXPECT_EQ(stat_rc(d), CFS_RC_NOT_EXIST);
-  now_ += policy_.deleted_s + 1;
-  reclaim_now();
-  EXPECT_EQ(rollback(tx), CFS_RC_OK);
-  EXPECT_EQ(stat(d).nlink, 2u);
-  wire::GetXattrReq get;
-  get.ino = d;
-  get.key = "user.a";
-  EXPECT_EQ(ok(get).value, "1");
+TEST_F(Machine, GenerationCanBeBumped) {
+  wire::UpdateInodeMetaReq bump;
+  bump.ino = file();
+  EXPECT_EQ(rc(bump), CFS_RC_OK);
+  EXPECT_EQ(stat(bump.ino).gen, 2u);
 }
 
-TEST_F(Transactions, PartsMustBeAnnouncedAndTheTransactionOpen) {
-  wire::TransactionInfo tx = begin(wire::kTxRename, {"a"});
-  EXPECT_EQ(tx_create(tx, "b", a_), CFS_RC_TX_DENTRY_INFO_NOT_EXIST);
-  EXPECT_EQ(tx_unlink(tx, a_).result, CFS_RC_TX_INODE_INFO_NOT_EXIST);
-  EXPECT_EQ(tx_delete(tx, "a", 99), CFS_RC_NOT_EXIST) << "another inode has the name";
-  EXPECT_EQ(commit(tx), CFS_RC_OK);
-  EXPECT_EQ(tx_delete(tx, "a", a_), CFS_RC_TX_INFO_NOT_EXIST) << "finished";
-  tx.tx_id = "7_99";
-  EXPECT_EQ(commit(tx), CFS_RC_TX_INFO_NOT_EXIST);
-}
-
-TEST_F(Transactions, TimeoutRollsBackAndFinishedOnesAreForgotten) {
-  wire::TransactionInfo tx = begin(wire::kTxRename, {"a", "b"});
-  EXPECT_EQ(tx_delete(tx, "a", a_), CFS_RC_OK);
-  now_ += 61;
-  EXPECT_EQ(tx_create(tx, "b", a_), CFS_RC_TX_TIMEOUT);
-  reclaim_now();
-  EXPECT_EQ(lookup(CFS_ROOT_INO, "a"), a_);
-  EXPECT_EQ(rollback(tx), CFS_RC_OK) << "still known";
-  now_ += policy_.tx_keep_s + 1;
-  reclaim_now();
-  EXPECT_EQ(rollback(tx), CFS_RC_TX_INFO_NOT_EXIST);
-}
-
-TEST_F(Transactions, RolledBackCreateLeavesNoInode) {
-  wire::TxCreateInodeReq req;
-  req.mode = 0644;
-  req.storage_type = CFS_CLASS_SSD;
-  req.tx.emplace();
-  req.tx->tx_type = wire::kTxCreate;
-  req.tx->timeout_min = 1;
-  req.tx->inodes[0].mp_id = kPid;
-  auto made = ok(req);
-  ASSERT_TRUE(made.tx.has_value());
-  EXPECT_TRUE(made.tx->inodes.contains(made.info.ino)) << "the number replaces 0";
-  EXPECT_EQ(rollback(*made.tx), CFS_RC_OK);
-  EXPECT_EQ(stat_rc(made.info.ino), CFS_RC_NOT_EXIST);
+TEST_F(Machine, TruncateOfABlobstoreInodeIsRefused) {
+  wire::CreateInodeReq req = new_file(kPid);
+  req.storage_type = CFS_CLASS_BLOBSTORE;
+  EXPECT_EQ(truncate(ok(req).info.ino, 0), CFS_RC_ERR);
 }
 
 TEST(LmdbStore, KeepsWhatWasCommittedAndDropsWhatWasNot) {
