@@ -222,11 +222,14 @@ static int cfs_send_header(struct socket *sock, struct cfs_pkt_hdr *hdr, const c
 	return ret == len ? 0 : -EPIPE;
 }
 
+/* Pages go by reference. A kvec is small memory of ours, or of a kernel caller: it is copied. */
 static int cfs_send_pages(struct cfs_conn *conn, struct iov_iter *iter)
 {
+	int splice = iov_iter_is_kvec(iter) ? 0 : MSG_SPLICE_PAGES;
+
 	while (iov_iter_count(iter)) {
 		struct msghdr msg = {
-			.msg_flags = MSG_NOSIGNAL | MSG_SPLICE_PAGES,
+			.msg_flags = MSG_NOSIGNAL | splice,
 			.msg_iter = *iter,
 		};
 		int ret = sock_sendmsg(conn->sock, &msg);

@@ -139,7 +139,7 @@ bool cfs_piece_ready(struct cfs_piece *piece)
 {
 	struct iov_iter iter = piece->iter;
 
-	if (!piece->write->direct || piece->copy)
+	if (!piece->write->direct || piece->copy || !iov_iter_is_bvec(&iter))
 		return true;
 	if (iterate_and_advance_kernel(&iter, piece->len, NULL, NULL, cfs_sendable_step) ==
 	    piece->len)
