@@ -157,12 +157,23 @@ std::string advice(int code) {
   }
 }
 
-Problem refused(const MountArgs& args, const Error& why) {
+/// The daemon's sentence without what this program says itself or a reader need not know.
+std::string plain_text(const Error& why) {
   std::string text = why.what.empty() ? std::strerror(why.code) : why.what;
   // "cannot mount" has been said
   if (text.rfind("mount of volume ", 0) == 0) text = text.substr(text.find(": ") + 2);
+  const bool subdir = text.rfind("sub-directory ", 0) == 0;
+  if (subdir && why.code == ENOENT)
+    text = text.substr(0, text.find("\": ") + 1) + " does not exist";
+  return text;
+}
+
+Problem refused(const MountArgs& args, const Error& why) {
+  const std::string text = plain_text(why);
   const bool complete = text.find("; ") != std::string::npos;
-  return {kFailed, what_of(args), text, complete ? "" : advice(why.code)};
+  const bool subdir = why.code == ENOENT && text.rfind("sub-directory ", 0) == 0;
+  const std::string next = subdir ? "mount the volume without it and create it" : advice(why.code);
+  return {kFailed, what_of(args), text, complete ? "" : next};
 }
 
 /// Wrong use rather than a failure: nothing was contacted.
