@@ -68,9 +68,13 @@ Task<Result<wire::Packet>> DataConnPool::receive_head(int fd, std::int64_t deadl
     have = bytes.size();
     const auto need = wire::head_length(bytes, limits);
     if (!need) co_return need.error();
-    // 0: the length shows only in bytes behind the header
-    const std::size_t want =
-        *need != 0 ? *need : std::max<std::size_t>(have + 2, CFS_PKT_HDR_MAX + 2);
+    // 0: the header is longer than what is here, or a version list tells its length in 2 bytes
+    std::size_t want = *need;
+    if (want == 0) {
+      const auto type = static_cast<std::uint8_t>(bytes[CFS_PKT_OFF_EXTENT_TYPE]);
+      const std::size_t header = cfs_pkt_hdr_len(type);
+      want = have < header ? header : header + 2;
+    }
     if (want == have) break;
     bytes.resize(want);
   }
