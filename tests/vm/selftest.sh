@@ -13,7 +13,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 run=$here/run
 kernel=${1:-stock}
 dir=$(mktemp -d /var/tmp/cubefs-vm-selftest.XXXXXX)
-trap 'rm -rf "$dir"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$dir"' EXIT
+trap 'exit 1' INT TERM
 passed=0 failed=0
 
 # guest ARGS...: runs a guest; leaves its status in $status, output in $dir/out and $dir/err.
