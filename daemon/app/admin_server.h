@@ -5,9 +5,8 @@
 /// Threads  The loop thread.
 /// Lifetime listen() .. stop(), which ends the accept and every client's wait; destroy it when the
 ///          loop has run out.
-/// Failure  A client that sends rubbish gets an error and, if the line was too long, is cut off;
-/// one
-///          that is slow to send or to read is cut off; more than kClientsMax are turned away. None
+/// Failure  A client that sends rubbish gets an error and, if the line was too long, is cut off. One
+///          that is slow to send or to read is cut off. More than kClientsMax are turned away. None
 ///          of this touches the others.
 #pragma once
 

@@ -4,6 +4,8 @@
 
 #include <unistd.h>
 
+#include "daemon/data/data_conn.h"
+
 namespace cfs {
 namespace {
 
@@ -39,7 +41,8 @@ Json volume_counters(const Volume& volume) {
               {"meta_sent_bytes", c.meta_bytes_sent},
               {"meta_received_bytes", c.meta_bytes_received},
               {"meta_retries", c.meta_retries},
-              {"master_requests", c.master_requests}};
+              {"master_requests", c.master_requests},
+              {"process_file_data_bytes", data_traffic_bytes()}};  // all mounts: 0 without FUSE
 }
 
 Json kernel_counters(const cfs_stats& s) {

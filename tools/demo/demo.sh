@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The demo, host side: a mini cluster with three replicas on this machine, a guest with the kernel module beside it.
-#   tools/demo/demo.sh [FILES [BIG_MIB]]     default: 1000 files of /usr/include and one file of 256 MiB
+#   tools/demo/demo.sh [FILES [BIG_MIB]]     default: 2000 files of /usr/include and one file of 256 MiB
 set -eu
 cd "$(dirname "$0")/../.."
 B=$PWD/build/release
@@ -14,7 +14,7 @@ say "1/3  mini cluster: 1 master, 3 meta nodes, 3 data nodes, volume 'demo' with
 say "2/3  booting a guest (Debian kernel, software emulation: expect about 10 s) and loading cubefs.ko"
 tests/vm/run --kernel stock --time-limit 800 --module build/kmod-stock/kmod/cubefs.ko \
   --host-command "exec '$B/tools/minicluster/cfs-minicluster' --dir '$dir' --ip \$CUBEFS_HOST_IP --tiny-ready-ms 0 --volume demo:demo" \
-  -- tools/demo/guest.sh "${1:-1000}" "${2:-256}"
+  -- tools/demo/guest.sh "${1:-2000}" "${2:-256}"
 say "3/3  done"
 cat <<'END'
   A shell in such a guest:     make vm
