@@ -573,7 +573,10 @@ void Daemon::reap() {
 int Daemon::stop() {
   shared_->control.stop = true;
   int status = -1;
-  waitpid(pid_, &status, 0);
+  if (!wait_until(20, [&] { return waitpid(pid_, &status, WNOHANG) == pid_; })) {
+    kill_now();
+    return -1;
+  }
   pid_ = -1;
   return status;
 }

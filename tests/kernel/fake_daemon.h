@@ -63,7 +63,7 @@ class Daemon {
   void kill_now();
   /// Waits for the end of a daemon that was told to die.
   void reap();
-  /// Orderly end by CFS_IOC_DRAIN. Returns its exit status.
+  /// Orderly end by CFS_IOC_DRAIN. Returns its wait status, -1 when it had to be killed.
   int stop();
 
  private:
