@@ -53,7 +53,12 @@ Task<void> KernelFront::stop(Millis grace) {
   stopping_ = true;
   co_await channel_.stop(grace);
   // not awaited: a volume's calls may wait for a dead server until the loop stops
-  for (const auto& [id, session] : std::exchange(sessions_, {})) loop_.spawn(session->close());
+  for (const auto& [id, session] : std::exchange(sessions_, {}))
+    loop_.spawn(close_session(session));
+}
+
+Task<void> KernelFront::close_session(std::shared_ptr<Session> session) {
+  co_await session->close();
 }
 
 /// The kernel may drop a mount whose daemon-side session was just being made; such a session would

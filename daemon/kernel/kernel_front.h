@@ -62,6 +62,7 @@ class KernelFront final : public RequestHandler {
   Task<Reply> mount(Request request);
   Task<Reply> unmount(Request request);
   bool connection_event(const cfs_req& head);
+  static Task<void> close_session(std::shared_ptr<Session> session);
   Task<Result<void>> open_volume(std::shared_ptr<Session> session);
   Task<void> reopen(std::shared_ptr<Session> session);
   Task<void> audit();

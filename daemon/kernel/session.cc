@@ -33,7 +33,6 @@ Result<void> Session::adopt(std::shared_ptr<Volume> volume) {
 
 Task<void> Session::close() {
   if (closed_) co_return;
-  const auto self = shared_from_this();
   closed_ = true;
   opened_.set();
   if (!volume_) co_return;

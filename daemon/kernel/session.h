@@ -30,7 +30,8 @@ class Session final : public FrontEnd, public std::enable_shared_from_this<Sessi
   /// Take the volume, publish everything, let requests through. On failure the volume is still the
   /// caller's to close.
   Result<void> adopt(std::shared_ptr<Volume> volume);
-  /// Refuse what comes, let waiting requests fail, close the volume. Idempotent.
+  /// Refuse what comes, let waiting requests fail, close the volume. Idempotent. The caller holds a
+  /// reference until it has ended.
   Task<void> close();
   Task<void> stop() override { return close(); }
   /// 0, or ESHUTDOWN once the session is closed: no answer then, see KernelChannel::withhold().

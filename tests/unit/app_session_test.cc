@@ -62,6 +62,12 @@ struct SessionTest : testing::Test {
     }
     t->loop->stop();
   }
+  static Task<void> mount_and_stop(SessionTest* t) {
+    const Reply mounted = co_await t->front.handle(t->mount_request());
+    EXPECT_EQ(mounted.res, 0);
+    co_await t->front.stop(Millis(0));
+    t->loop->stop();
+  }
 };
 
 TEST_F(SessionTest, MountPublishesBeforeItAnswers) {
@@ -182,6 +188,13 @@ TEST_F(SessionTest, UnmountClosesTheVolume) {
   EXPECT_EQ(replies[1].res, 0);
   EXPECT_TRUE(volume->closed);
   EXPECT_EQ(replies[2].res, -ESTALE);
+}
+
+TEST_F(SessionTest, StopOfTheDaemonClosesVolumesAndLeavesTheMount) {
+  loop->spawn(mount_and_stop(this));
+  loop->run();
+  EXPECT_TRUE(volume->closed);
+  EXPECT_TRUE(front.sessions().empty());
 }
 
 TEST_F(SessionTest, RequestsWaitForTheVolumeOfAFormerDaemonsMount) {

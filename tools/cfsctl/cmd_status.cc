@@ -26,9 +26,10 @@ void print(const Json& s) {
             << admin::number_or(kernel, "in_flight", 0) << " requests in flight\n"
             << "FUSE mounts   " << admin::number_or(s, "fuse_mounts", 0) << "\n";
   if (!connections.is_object()) return;
-  std::cout << "data nodes    " << admin::number_or(connections, "up", 0) << " connections, "
+  std::cout << "connections   " << admin::number_or(connections, "up", 0) << " to data nodes, "
             << admin::number_or(connections, "dialing", 0) << " being made, "
-            << admin::number_or(connections, "waiting", 0) << " waiting to be tried again\n";
+            << admin::number_or(connections, "waiting", 0)
+            << " to be tried again (ordered since the daemon's start)\n";
 }
 
 int run_status(const Context& context, bool json) {
