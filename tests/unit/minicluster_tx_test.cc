@@ -237,7 +237,11 @@ TEST_F(Transactions, MissingPartsAreRefused) {
   EXPECT_EQ(tx_update(tx, "b", 5, 6), CFS_RC_TX_DENTRY_INFO_NOT_EXIST);
   EXPECT_EQ(tx_delete(tx, "b", 5), CFS_RC_TX_DENTRY_INFO_NOT_EXIST);
   EXPECT_EQ(rc(wire::TxCreateReq{}), CFS_RC_ERR) << "no transaction at all";
-  EXPECT_EQ(rc(wire::TxCreateInodeReq{}), CFS_RC_ERR);
+  wire::TxCreateInodeReq without;
+  without.storage_type = CFS_CLASS_SSD;
+  EXPECT_EQ(rc(without), CFS_RC_ERR);
+  EXPECT_EQ(rc(new_file(kPid)), CFS_RC_OK);
+  EXPECT_EQ(stat_rc(a_ + 2), CFS_RC_NOT_EXIST) << "the refused request made no inode";
   EXPECT_EQ(rc(wire::TxUnlinkInodeReq{}), CFS_RC_TX_INFO_NOT_EXIST);
 }
 
