@@ -49,13 +49,17 @@ TEST_F(FaultTest, UnlinkSurvivesLostReplies) {
   for (const int op : {CFS_MOP_DELETE_DENTRY, CFS_MOP_UNLINK_INODE}) {
     for (const bool two_names : {false, true}) {
       const Ino f = make(kRoot, "f");
-      if (two_names) ASSERT_TRUE(link(f, kRoot, "g").ok());
+      if (two_names) {
+        ASSERT_TRUE(link(f, kRoot, "g").ok());
+      }
       lose_reply_of(op);
       const Result<Attr> gone = unlink(kRoot, "f");
       ASSERT_TRUE(gone.ok()) << gone.error().text();
       EXPECT_EQ(two_names ? 1u : 0u, gone->nlink);
       expect_links(f, two_names ? 1 : 0);
-      if (two_names) ASSERT_TRUE(unlink(kRoot, "g").ok());
+      if (two_names) {
+        ASSERT_TRUE(unlink(kRoot, "g").ok());
+      }
     }
   }
 }
