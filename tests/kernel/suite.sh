@@ -140,6 +140,7 @@ else
     CFS_FSX_SEED=$seed CFS_FSX_OPS=600 "$B/tests/fs/fs_suite" --gtest_brief=1 --gtest_filter='Random.AgainstModel' || failed=1
   done
 fi
+CFS_TEST_MASTER=$MASTER "$B/tests/kernel/data_test" --gtest_brief=1 || failed=1
 check persists-over-remount persists
 check survives-daemon-kill survives_kill
 check killable-without-daemon killable_without_daemon
