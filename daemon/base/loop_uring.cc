@@ -160,7 +160,7 @@ void Loop::UringBackend::complete(const io_uring_cqe& cqe, Ready& ready) {
     drain(wake_fd);
     return;
   }
-  Op& op = *reinterpret_cast<Op*>(cqe.user_data);
+  Op& op = *static_cast<Op*>(io_uring_cqe_get_data(&cqe));
   const bool late = cqe.res == -ECANCELED && op.deadline_ms_ != 0;
   finish(op, late ? -ETIME : cqe.res, ready);
 }

@@ -260,6 +260,7 @@ Task<std::uint64_t> MetaClient::applied_id(std::uint64_t partition, std::string 
 Task<std::vector<std::string>> MetaClient::freshest(std::uint64_t partition, std::size_t* active) {
   const std::vector<std::string> members = members_of(partition);
   std::vector<Task<std::uint64_t>> asks;
+  asks.reserve(members.size());
   for (const std::string& m : members) asks.push_back(applied_id(partition, m));
   const std::vector<std::uint64_t> ids = co_await when_all<std::uint64_t>(loop_, std::move(asks));
   const std::uint64_t most = ids.empty() ? 0 : *std::max_element(ids.begin(), ids.end());

@@ -79,8 +79,7 @@ class MetaClient {
       none.error = make_error(ENOENT, "no meta partition has inode " + std::to_string(ino));
       co_return none;
     }
-    Answer<typename Req::Reply> answer =
-        co_await send<Req>(partition, std::move(req), std::move(mode));
+    Answer<typename Req::Reply> answer = co_await send<Req>(partition, std::move(req), mode);
     co_return answer;
   }
 

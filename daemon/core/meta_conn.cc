@@ -92,8 +92,8 @@ Task<Result<Endpoint>> MetaPool::endpoint_of(std::string addr) {
   Result<Endpoint> found = parse_endpoint(addr);
   if (!found.ok()) {  // a name: resolve it once, away from the loop
     Result<Endpoint>* const out = &found;
-    const std::string text = addr;
-    co_await loop_.offload([out, text] { *out = resolve_endpoint(text); });
+    const std::string* const text = &addr;  // both live in this frame until the thread is done
+    co_await loop_.offload([out, text] { *out = resolve_endpoint(*text); });
     if (!found.ok()) co_return make_error(EHOSTUNREACH, found.error().what);
   }
   nodes_[addr].endpoint = *found;
@@ -153,7 +153,8 @@ Task<Result<MetaPool::Lease>> MetaPool::acquire(std::string addr, std::int64_t d
     conn = std::move(made).value();
   }
   on_loan_.insert(conn.get());
-  co_return Lease(this, addr, std::move(conn));
+  Lease lease(this, addr, std::move(conn));
+  co_return lease;
 }
 
 void MetaPool::give_back(const std::string& addr, std::unique_ptr<MetaConn> conn, bool good) {

@@ -77,7 +77,7 @@ Task<Result<MetaOps::CachedQuota>> MetaOps::quota_of(Ino dir) {
   wire::GetInodeQuotaReq req;
   req.ino = dir;
   Answer<wire::GetInodeQuotaReply> got =
-      co_await client_.send_to<wire::GetInodeQuotaReq>(dir, std::move(req), kRead);
+      co_await client_.send_to<wire::GetInodeQuotaReq>(dir, req, kRead);
   if (!got.ok()) co_return answer_error(got.result, got.error);
   if (quotas_.size() >= kQuotaMax) quotas_.clear();
   CachedQuota quota{std::move(got.reply.quotas), now + kQuotaAgeMs};

@@ -114,7 +114,8 @@ Result<MountConfig> MountConfig::parse(const std::string& text) {
     }
     const std::string value = line.substr(eq + 1);
     if (!setter->second(config, value)) {
-      return make_error(EINVAL, "mount configuration: bad value \"" + value + "\" of " + key);
+      const std::string what = "mount configuration: bad value \"" + value;
+      return make_error(EINVAL, what + "\" of " + key);
     }
   }
   if (config.volume.empty()) return make_error(EINVAL, "mount configuration: volume is missing");

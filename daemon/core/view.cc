@@ -85,7 +85,7 @@ const MetaPartition* MetaView::by_id(std::uint64_t id) const {
 DataPartition to_data_partition(const wire::DataPartitionView& v) {
   DataPartition p;
   p.id = v.partition_id;
-  p.status = v.status;
+  p.status = int{v.status};
   p.media = v.media_type;
   p.discard = v.is_discard;
   p.hosts = v.hosts;
@@ -96,7 +96,7 @@ DataPartition to_data_partition(const wire::DataPartitionView& v) {
 DataPartition to_data_partition(const wire::DataPartitionInfo& v) {
   DataPartition p;
   p.id = v.partition_id;
-  p.status = v.status;
+  p.status = int{v.status};
   p.media = v.media_type;
   p.discard = v.is_discard;
   p.hosts = v.hosts;

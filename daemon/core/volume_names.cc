@@ -92,6 +92,7 @@ Task<void> VolumeImpl::fill_attrs(std::vector<DirEntry>* entries) {
     if (p != nullptr) by_partition[p->id].push_back(e.ino);
   }
   std::vector<Task<Result<wire::BatchInodeGetReply>>> asks;
+  asks.reserve(by_partition.size());
   for (auto& [partition, inodes] : by_partition) {
     asks.push_back(batch_get(partition, std::move(inodes)));
   }

@@ -220,6 +220,32 @@ TEST_F(FaultTest, EveryMetaNodeMayDie) {
   EXPECT_EQ(4u, names(kRoot).size());
 }
 
+TEST_F(FaultTest, AHungMetaNodeIsPassedOver) {
+  use_mask("off");
+  make(kRoot, "f");
+  const std::string node = cluster_->meta_nodes()[0]->address();
+  cluster_->meta().set_node_state(node, mini::NodeState::kHung);
+  const std::int64_t begin = Loop::now_ms();
+  EXPECT_TRUE(lookup(kRoot, "f").ok());
+  EXPECT_TRUE(create(kRoot, "g").ok());
+  EXPECT_LT(Loop::now_ms() - begin, 19000);
+  cluster_->meta().set_node_state(node, mini::NodeState::kUp);
+}
+
+TEST_F(FaultTest, LeadersMayMove) {
+  use_mask("rename");
+  const mini::TopologyPtr topology = cluster_->topology().get();
+  for (std::size_t to = 0; to < 3; ++to) {
+    for (const mini::MetaPartition* mp : topology->meta_of(name_)) {
+      cluster_->move_meta_leader(mp->id, to);
+    }
+    const std::string name = "f" + std::to_string(to);
+    EXPECT_TRUE(create(kRoot, name).ok());
+    EXPECT_TRUE(rename(kRoot, name, kRoot, name + "-moved").ok());
+  }
+  EXPECT_EQ(3u, names(kRoot).size());
+}
+
 TEST_F(FaultTest, ReadsNeedNoLeader) {
   mini::Volume settings;
   settings.leader_retry_s = 1;

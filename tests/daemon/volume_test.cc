@@ -3,6 +3,7 @@
 /// renames with and without transactions, xattrs, extents, views.
 #include <sys/xattr.h>
 
+#include "daemon/base/when_all.h"
 #include "tests/daemon/volume_fixture.h"
 
 namespace cfs::test {
@@ -431,22 +432,50 @@ TEST_F(VolumeTest, CloseRefusesLaterCalls) {
   EXPECT_EQ(ESHUTDOWN, create(kRoot, "f").code());
 }
 
-TEST_F(VolumeTest, ManyRequestsSideBySide) {
-  std::vector<std::future<Result<Attr>>> running;
-  std::vector<std::unique_ptr<LoopThread>> unused;
-  constexpr int kCount = 300;
+Task<int> look_up_often(Loop& loop, std::shared_ptr<Volume> volume, std::string name, int times) {
+  std::vector<Task<Result<Attr>>> all;
+  all.reserve(static_cast<std::size_t>(times));
+  for (int i = 0; i < times; ++i) all.push_back(volume->lookup(1, name));
+  const std::vector<Result<Attr>> got = co_await when_all<Result<Attr>>(loop, std::move(all));
+  int good = 0;
+  for (const Result<Attr>& r : got) good += r.ok() ? 1 : 0;
+  co_return good;
+}
+
+TEST_F(VolumeTest, MoreRequestsThanConnections) {
+  make(kRoot, "f");
+  constexpr int kCount = 500;  // one partition of one node: 64 connections
+  EXPECT_EQ(kCount, await(look_up_often(loop_.loop(), volume_, "f", kCount)));
+}
+
+TEST_F(VolumeTest, ManyCreatesSideBySide) {
+  constexpr int kThreads = 6;
+  constexpr int kEach = 50;
   std::atomic<int> ok{0};
   std::vector<std::thread> threads;
-  for (int t = 0; t < 6; ++t) {
+  for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
-      for (int i = 0; i < kCount / 6; ++i) {
+      for (int i = 0; i < kEach; ++i) {
         if (create(kRoot, "f" + std::to_string(t) + "-" + std::to_string(i)).ok()) ++ok;
       }
     });
   }
   for (std::thread& t : threads) t.join();
-  EXPECT_EQ(kCount, ok);
-  EXPECT_EQ(static_cast<std::size_t>(kCount), names(kRoot, 77).size());
+  EXPECT_EQ(kThreads * kEach, ok);
+  EXPECT_EQ(static_cast<std::size_t>(kThreads * kEach), names(kRoot, 77).size());
+}
+
+TEST_F(VolumeTest, VolumesWithQuotaTakeTheQuotaForms) {
+  mini::Volume settings;
+  settings.enable_quota = true;
+  make_volume(settings);
+  const Ino d = make(kRoot, "d", S_IFDIR | 0755);
+  const Ino f = make(d, "f");
+  ASSERT_TRUE(link(f, d, "g").ok());
+  ASSERT_TRUE(rename(d, "f", kRoot, "f").ok());
+  EXPECT_EQ(2u, getattr(f)->nlink);
+  ASSERT_TRUE(unlink(d, "g").ok());
+  EXPECT_TRUE(unlink(kRoot, "d", true).ok());
 }
 
 }  // namespace
