@@ -79,6 +79,7 @@ struct cfs_sb {
 	/* READ_ONCE: most bytes of an append; shrinks once if servers refuse large ones */
 	u32 append_max;
 	bool large_append_ok;		/* READ_ONCE: one that large was accepted */
+	atomic_t large_refused;		/* how many were refused before */
 };
 
 #define CFS_SB_FORCED	0		/* umount -f: fail everything now */

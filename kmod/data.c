@@ -61,10 +61,27 @@ static int cfs_read_folio(struct file *file, struct folio *folio)
 	return netfs_read_folio(file, folio);
 }
 
+/*
+ * Writes and stores through mappings are noted before they happen. Only memory that is written by a
+ * device after its mapping was cleaned or is gone (direct I/O of another file into a mapping of this
+ * one) comes here unannounced.
+ */
+static bool cfs_dirty_folio(struct address_space *mapping, struct folio *folio)
+{
+	struct cfs_data *d = CFS_I(mapping->host)->data;
+	u64 start = folio_pos(folio), end = start + folio_size(folio);
+
+	spin_lock(&d->dirty_lock);
+	if (!cfs_ranges_has(&d->dirty, start, end))
+		cfs_ranges_add(&d->dirty, start, end);
+	spin_unlock(&d->dirty_lock);
+	return netfs_dirty_folio(mapping, folio);
+}
+
 static const struct address_space_operations cfs_aops = {
 	.read_folio	  = cfs_read_folio,
 	.readahead	  = netfs_readahead,
-	.dirty_folio	  = netfs_dirty_folio,
+	.dirty_folio	  = cfs_dirty_folio,
 	.release_folio	  = netfs_release_folio,
 	.invalidate_folio = netfs_invalidate_folio,
 	.direct_IO	  = noop_direct_IO,
@@ -92,7 +109,8 @@ static vm_fault_t cfs_page_mkwrite(struct vm_fault *vmf)
 	folio_unlock(folio);
 	if (partial && filemap_write_and_wait_range(mapping, start, end))
 		return VM_FAULT_SIGBUS;
-	cfs_data_dirty_from(CFS_I(mapping->host)->data, start);
+	/* Every page of a folio faults on its own. */
+	cfs_data_dirty(CFS_I(mapping->host)->data, (u64)vmf->pgoff << PAGE_SHIFT, PAGE_SIZE, false);
 	return netfs_page_mkwrite(vmf, NULL);
 }
 
@@ -174,11 +192,13 @@ int cfs_data_alloc(struct cfs_inode *ci)
 	d->ranges = RB_ROOT_CACHED;
 	mutex_init(&d->lock);
 	spin_lock_init(&d->note_lock);
+	spin_lock_init(&d->dirty_lock);
 	init_waitqueue_head(&d->idle);
 	cfs_waiter_init(&d->run, cfs_data_run);
 	INIT_LIST_HEAD(&d->map_readers);
 	INIT_LIST_HEAD(&d->waiting);
 	INIT_LIST_HEAD(&d->ghosts);
+	INIT_LIST_HEAD(&d->kept);
 	INIT_LIST_HEAD(&d->todo);
 	INIT_LIST_HEAD(&d->over);
 	INIT_LIST_HEAD(&d->streams);
@@ -305,16 +325,21 @@ u32 cfs_data_class(struct cfs_data *d)
 }
 
 /**
- * cfs_data_dirty_from - bytes from @pos on may differ from what is committed
- * @d:   Data state.
- * @pos: Bytes from the start of the file.
+ * cfs_data_dirty - bytes may soon differ from what is committed
+ * @d:     Data state.
+ * @pos:   First of them, from the start of the file.
+ * @len:   How many.
+ * @clean: Nothing else differs.
+ *
+ * Context: Any that may take a spinlock outside of interrupts.
  */
-void cfs_data_dirty_from(struct cfs_data *d, u64 pos)
+void cfs_data_dirty(struct cfs_data *d, u64 pos, u64 len, bool clean)
 {
-	u64 low = READ_ONCE(d->dirty_low);
-
-	while (pos < low && !try_cmpxchg(&d->dirty_low, &low, pos))
-		;
+	spin_lock(&d->dirty_lock);
+	if (clean)
+		cfs_ranges_clear(&d->dirty);
+	cfs_ranges_add(&d->dirty, pos, pos + len);
+	spin_unlock(&d->dirty_lock);
 }
 
 /* ---- invalidation ---- */

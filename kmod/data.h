@@ -41,6 +41,7 @@
 #include "compat.h"
 #include "conn.h"
 #include "extent.h"
+#include "ranges.h"
 
 #define CFS_IO_SIZE		SZ_1M	/* bytes of a read packet and of a write sub-request
 						 * at most
@@ -69,13 +70,10 @@ struct cfs_stream;
  * One netfs write sub-request.
  *
  *   NEW (d->fresh) -> WAITING (an older write overlaps) -> ACTIVE (pieces under way) -> freed
- *                                                            +-> GHOST -> freed
- * A ghost has been ended towards netfs, but one of its overwrites may still be applied by a server
- * that got it and did not answer: newer writes to the range wait until that is impossible.
  */
 struct cfs_write {
 	struct cfs_data *data;
-	struct netfs_io_subrequest *sr;	/* NULL: ghost */
+	struct netfs_io_subrequest *sr;
 	struct list_head link;		/* N: d->fresh; D: d->waiting, or the list of those that
 					 * ended
 					 */
@@ -83,7 +81,6 @@ struct cfs_write {
 	u64 start, last;		/* range, inclusive */
 	u64 subtree_last;		/* D: interval tree */
 	u64 seq;			/* D: age */
-	u64 ghost_until;		/* D: jiffies64; 0: no overwrite has an unknown outcome */
 	u64 since;			/* jiffies64 */
 	u32 pieces;			/* D: not finished */
 	u8 conflicts;			/* D */
@@ -97,12 +94,17 @@ struct cfs_write {
  *
  *   todo -> stream->queue -> in flight -> stream->acked -> finished
  *    ^  \                      |             | commit refused
- *    |   +-> over -> in flight-+             |
+ *    |   +-> over -> in flight-+-> finished  |
+ *    |   +-> kept (a ghost overlaps)   +-> ghost
  *    +-------------------------+-------------+
+ *
+ * A ghost is an overwrite that was repeated with success after a server had got it and not
+ * answered: that server may still apply the first one. Newer overwrites of the same bytes are kept
+ * back until that is impossible.
  */
 struct cfs_piece {
 	struct cfs_pkt pkt;
-	struct cfs_write *write;
+	struct cfs_write *write;	/* NULL: ghost */
 	struct list_head link;		/* D: see above; in flight: stream->flight or d->over */
 	struct list_head note;		/* N: d->notes, back from its connection */
 	u64 pos;			/* bytes from the start of the file */
@@ -113,6 +115,7 @@ struct cfs_piece {
 					 * unstable
 					 */
 	u64 not_before;			/* overwrites: jiffies64 */
+	u64 ghost_until;		/* overwrites: jiffies64; 0: all outcomes are known */
 	u64 host_since;			/* overwrites: waiting for a connection since; 0: not */
 	u64 partition_id;		/* overwrites: target */
 	u64 extent_id, extent_offset;
@@ -190,11 +193,12 @@ struct cfs_data {
 	struct list_head map_readers;	/* D: struct cfs_rpiece */
 
 	/* write.c, stream.c, overwrite.c, commit.c */
-	struct rb_root_cached ranges;	/* D: all writes and ghosts */
+	struct rb_root_cached ranges;	/* D: all writes */
 	u64 seq;			/* D */
 	struct list_head waiting;	/* D: writes overlapped by an older one, oldest first */
-	struct list_head ghosts;	/* D */
 	struct list_head todo;		/* D: pieces to be cut, by position */
+	struct list_head kept;		/* D: pieces kept back because of ghosts */
+	struct list_head ghosts;	/* D: pieces */
 	struct list_head over;		/* D: overwrite pieces */
 	u32 nover;			/* D: length of over */
 	struct list_head streams;	/* D */
@@ -219,7 +223,7 @@ struct cfs_data {
 	struct list_head fresh;		/* N: new writes */
 	struct list_head notes;		/* N: pieces back from connections */
 	struct list_head created;	/* N: streams whose create came back */
-	u32 active;			/* N: reads, writes, ghosts */
+	u32 active;			/* N: reads, writes, ghosts, creates, calls */
 	u32 nwrites;			/* N: writes */
 	bool held;			/* N: active holds a reference to the inode */
 	atomic_t puts;			/* references to be dropped */
@@ -227,7 +231,8 @@ struct cfs_data {
 	struct work_struct inval_work;	/* queued: holds a reference to the inode */
 
 	atomic_t busy;			/* system calls under way that change data or size */
-	u64 dirty_low;			/* READ_ONCE: bytes before it are as committed; see
+	spinlock_t dirty_lock;		/* dirty; a leaf */
+	struct cfs_ranges dirty;	/* what may differ from what is committed; see
 					 * cfs_note_write()
 					 */
 	bool overwrote;			/* READ_ONCE: an overwrite happened: the server's mtime is
@@ -261,7 +266,7 @@ static inline bool cfs_io_expired(struct cfs_sb *csb, u64 since)
 
 void cfs_data_hold(struct cfs_data *d, bool write);
 void cfs_data_drop(struct cfs_data *d, bool write);
-void cfs_data_dirty_from(struct cfs_data *d, u64 pos);
+void cfs_data_dirty(struct cfs_data *d, u64 pos, u64 len, bool clean);
 int cfs_data_send_mtime(struct inode *inode);
 u32 cfs_data_class(struct cfs_data *d);
 extern const struct vm_operations_struct cfs_vm_ops;
@@ -284,7 +289,9 @@ void cfs_issue_write(struct netfs_io_subrequest *sr);
 void cfs_data_run(struct work_struct *work);
 void cfs_piece_done(struct cfs_pkt *pkt);
 void cfs_piece_finish(struct cfs_piece *piece, int error);
+void cfs_piece_ghost(struct cfs_piece *piece);
 void cfs_piece_requeue(struct cfs_piece *piece);
+void cfs_pieces_requeue(struct list_head *list);
 void cfs_piece_copy(struct cfs_piece *piece);
 bool cfs_piece_ready(struct cfs_piece *piece);
 struct iov_iter cfs_piece_source(struct cfs_piece *piece);

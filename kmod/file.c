@@ -109,20 +109,18 @@ static ssize_t cfs_file_read_iter(struct kiocb *iocb, struct iov_iter *to)
 /* ---- writing ---- */
 
 /*
- * If all pages are clean, everything before @pos is what the servers have: appending to a folio
- * does not send the rest of it again. Called with the inode's lock, so that no other write is under
- * way; a mapping that may be stored to is not known to be clean.
+ * If all pages are clean, only the bytes of this write will differ from what the servers have: the
+ * rest of a folio need not be sent with them. Called with the inode's lock, so that no other write is
+ * under way; a mapping that may be stored to is not known to be clean.
  */
-static void cfs_note_write(struct inode *inode, loff_t pos)
+static void cfs_note_write(struct inode *inode, loff_t pos, size_t len)
 {
 	struct address_space *mapping = inode->i_mapping;
-	struct cfs_data *d = CFS_I(inode)->data;
+	bool clean = !mapping_tagged(mapping, PAGECACHE_TAG_DIRTY) &&
+		     !mapping_tagged(mapping, PAGECACHE_TAG_WRITEBACK) &&
+		     !mapping_writably_mapped(mapping);
 
-	if (!mapping_tagged(mapping, PAGECACHE_TAG_DIRTY) &&
-	    !mapping_tagged(mapping, PAGECACHE_TAG_WRITEBACK) && !mapping_writably_mapped(mapping))
-		WRITE_ONCE(d->dirty_low, pos);
-	else
-		cfs_data_dirty_from(d, pos);
+	cfs_data_dirty(CFS_I(inode)->data, pos, len, clean);
 }
 
 /*
@@ -139,7 +137,7 @@ static ssize_t cfs_write_buffered(struct kiocb *iocb, struct iov_iter *from)
 		return ret;
 	ret = generic_write_checks(iocb, from);
 	if (ret > 0) {
-		cfs_note_write(inode, iocb->ki_pos);
+		cfs_note_write(inode, iocb->ki_pos, iov_iter_count(from));
 		iocb->ki_flags &= ~sync;
 		ret = netfs_buffered_write_iter_locked(iocb, from, NULL);
 		iocb->ki_flags |= sync;

@@ -9,8 +9,8 @@
  * Contexts  The runner of the inode.
  * Failure   A request without an answer may still be applied later, after a repetition and after
  *           newer bytes: nothing at the servers tells them apart. The same host is asked again
- *           first, and the range of the write stays taken for CFS_QUARANTINE_S after its end
- *           (struct cfs_write, ghost), so that no newer bytes are sent meanwhile.
+ *           first, and for CFS_QUARANTINE_S nothing newer is sent to the same bytes (see struct
+ *           cfs_piece, ghost).
  * Source    CubeFS v3.5.3, sdk/data/stream/stream_conn.go, datanode/partition_op_by_raft.go.
  */
 #include <linux/fs.h>
@@ -40,8 +40,15 @@ void cfs_over_add(struct cfs_data *d, struct cfs_piece *piece, const struct cfs_
 
 static void cfs_over_finish(struct cfs_piece *piece, int error)
 {
-	piece->write->data->nover--;
-	cfs_piece_finish(piece, error);
+	struct cfs_data *d = piece->write->data;
+
+	d->nover--;
+	if (error && !piece->write->error)
+		piece->write->error = error;
+	if (cfs_passed(piece->ghost_until) || test_bit(CFS_SB_DYING, &cfs_data_sb(d)->flags))
+		cfs_piece_finish(piece, error);
+	else
+		cfs_piece_ghost(piece);
 }
 
 static void cfs_over_pause(struct cfs_piece *piece, unsigned int ms)
@@ -176,7 +183,7 @@ static void cfs_over_unknown(struct cfs_piece *piece, struct cfs_dp *dp)
 {
 	if (!piece->pkt.exposed)
 		return;
-	piece->write->ghost_until = cfs_after_ms(CFS_QUARANTINE_S * 1000);
+	piece->ghost_until = cfs_after_ms(CFS_QUARANTINE_S * 1000);
 	if (piece->again++ < CFS_SAME_HOST_TRIES)
 		return;
 	piece->again = 0;

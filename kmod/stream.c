@@ -23,6 +23,7 @@
 #include "trace.h"
 
 #define CFS_STREAM_POOL	16
+#define CFS_LARGE_TRIES	3	/* refusals of large appends, before any was accepted, that count */
 
 static struct kmem_cache *cfs_stream_cache;
 static mempool_t cfs_stream_pool;
@@ -168,20 +169,12 @@ static void cfs_stream_unplace(struct cfs_stream *st)
 	st->wait_since = 0;
 }
 
-static void cfs_requeue_all(struct list_head *list)
-{
-	struct cfs_piece *piece, *next;
-
-	list_for_each_entry_safe(piece, next, list, link)
-		cfs_piece_requeue(piece);
-}
-
 /* No more appends. What is not sent is cut again. */
 static void cfs_stream_seal(struct cfs_stream *st)
 {
 	if (st->state >= CFS_ST_BROKEN)
 		return;
-	cfs_requeue_all(&st->queue);
+	cfs_pieces_requeue(&st->queue);
 	if (st->state == CFS_ST_CREATING)
 		st->sealing = true;
 	else
@@ -209,8 +202,8 @@ static void cfs_stream_broken_end(struct cfs_stream *st)
 {
 	if (st->state != CFS_ST_BROKEN || st->nflight)
 		return;
-	cfs_requeue_all(&st->queue);
-	cfs_requeue_all(&st->failed);
+	cfs_pieces_requeue(&st->queue);
+	cfs_pieces_requeue(&st->failed);
 	st->state = CFS_ST_SEALED;
 	cfs_waiter_run(&st->data->run);
 }
@@ -248,8 +241,8 @@ static void cfs_stream_blame(struct cfs_stream *st, struct cfs_pkt *pkt)
 }
 
 /*
- * Servers cut a large append themselves, but that is not promised: if the very first one of the
- * mount is refused, stay with the block size that every client uses.
+ * Servers cut a large append themselves, but that is not promised: if the very first ones of the
+ * mount are refused, stay with the block size that every client uses.
  */
 static void cfs_append_size_check(struct cfs_sb *csb, struct cfs_piece *piece)
 {
@@ -257,7 +250,9 @@ static void cfs_append_size_check(struct cfs_sb *csb, struct cfs_piece *piece)
 
 	if (piece->pkt.err || piece->len <= CFS_BLOCK_SIZE || READ_ONCE(csb->large_append_ok))
 		return;
-	if (result == CFS_RC_ARG_MISMATCH || result == CFS_RC_INTRA_GROUP_NET)
+	if (result != CFS_RC_ARG_MISMATCH && result != CFS_RC_INTRA_GROUP_NET)
+		return;
+	if (atomic_inc_return(&csb->large_refused) >= CFS_LARGE_TRIES)
 		WRITE_ONCE(csb->append_max, CFS_BLOCK_SIZE);
 }
 
@@ -546,6 +541,7 @@ void cfs_stream_committed(struct cfs_stream *st)
 void cfs_stream_drop(struct cfs_stream *st, int error)
 {
 	struct cfs_piece *piece, *next;
+	struct cfs_write *last = NULL;
 
 	st->dropped = true;
 	list_for_each_entry_safe(piece, next, &st->acked_list, link) {
@@ -554,7 +550,9 @@ void cfs_stream_drop(struct cfs_stream *st, int error)
 			cfs_piece_finish(piece, error);
 			continue;
 		}
-		piece->write->conflicts++;
+		if (piece->write != last)
+			piece->write->conflicts++;
+		last = piece->write;
 		if (piece->moved < U8_MAX)
 			piece->moved++;
 		cfs_count(cfs_data_sb(st->data), rehomed_bytes, piece->len);

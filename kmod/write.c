@@ -5,8 +5,7 @@
  *
  * Purpose   Admits writes in order of their ranges, cuts them by the extent map, hands pieces to
  *           stream.c and overwrite.c, collects what came back, starts commits, ends writes.
- * Lifetime  struct cfs_write: issue to end (or end of its quarantine). struct cfs_piece: until
- *           finished.
+ * Lifetime  struct cfs_write: issue to end. struct cfs_piece: until finished, or a ghost no more.
  * Locks     d->lock for everything, d->note_lock for notes. netfs is told with no lock held.
  * Contexts  Issue: write-back or a direct writer; it only leaves a note. All else: the runner, work
  *           on cfs_io_wq with memalloc_nofs, never waiting for the network or the daemon.
@@ -93,6 +92,7 @@ struct cfs_piece *cfs_piece_split(struct cfs_piece *piece, u32 len)
 	rest = cfs_piece_new(piece->write, piece->pos + len, piece->len - len, &iter);
 	rest->moved = piece->moved;
 	rest->gone = piece->gone;
+	rest->ghost_until = piece->ghost_until;
 	piece->len = len;
 	iov_iter_truncate(&piece->iter, len);
 	return rest;
@@ -192,15 +192,19 @@ void cfs_piece_requeue(struct cfs_piece *piece)
 	list_move(&piece->link, &at->link);
 }
 
+void cfs_pieces_requeue(struct list_head *list)
+{
+	struct cfs_piece *piece, *next;
+
+	list_for_each_entry_safe(piece, next, list, link)
+		cfs_piece_requeue(piece);
+}
+
 static void cfs_write_ended(struct cfs_write *w)
 {
 	struct cfs_data *d = w->data;
 
 	list_add_tail(&w->link, &d->ended);
-	if (cfs_passed(w->ghost_until) || test_bit(CFS_SB_DYING, &cfs_data_sb(d)->flags))
-		w->ghost_until = 0;
-	if (w->ghost_until)
-		return;		/* the range stays taken */
 	cfs_range_remove(w, &d->ranges);
 }
 
@@ -220,6 +224,25 @@ void cfs_piece_finish(struct cfs_piece *piece, int error)
 	list_del(&piece->link);
 	cfs_piece_free_copy(piece);
 	mempool_free(piece, &cfs_piece_pool);
+	if (!--w->pieces)
+		cfs_write_ended(w);
+}
+
+/**
+ * cfs_piece_ghost - an overwrite is durable, but may be applied once more
+ * @piece: Piece, finished as far as its write is concerned.
+ */
+void cfs_piece_ghost(struct cfs_piece *piece)
+{
+	struct cfs_write *w = piece->write;
+	struct cfs_data *d = w->data;
+
+	lockdep_assert_held(&d->lock);
+	trace_cfs_piece(piece, "ghost");
+	cfs_piece_free_copy(piece);
+	piece->write = NULL;
+	list_move_tail(&piece->link, &d->ghosts);
+	cfs_data_hold(d, false);
 	if (!--w->pieces)
 		cfs_write_ended(w);
 }
@@ -339,6 +362,38 @@ static void cfs_take_notes(struct cfs_data *d)
 	}
 }
 
+/* ---- ghosts ---- */
+
+static void cfs_end_ghosts(struct cfs_data *d)
+{
+	bool dying = test_bit(CFS_SB_DYING, &cfs_data_sb(d)->flags);
+	struct cfs_piece *piece, *next;
+
+	list_for_each_entry_safe(piece, next, &d->ghosts, link) {
+		if (!dying && !cfs_passed(piece->ghost_until))
+			continue;
+		list_del(&piece->link);
+		mempool_free(piece, &cfs_piece_pool);
+		cfs_data_drop(d, false);
+	}
+	if (dying || list_empty(&d->ghosts) || test_bit(CFS_SB_FORCED, &cfs_data_sb(d)->flags))
+		cfs_pieces_requeue(&d->kept);
+}
+
+/* Keeps a piece back that would overwrite what an older request may still overwrite. */
+static bool cfs_piece_keep(struct cfs_data *d, struct cfs_piece *piece)
+{
+	struct cfs_piece *ghost;
+
+	list_for_each_entry(ghost, &d->ghosts, link) {
+		if (ghost->pos >= piece->pos + piece->len || piece->pos >= ghost->pos + ghost->len)
+			continue;
+		list_move_tail(&piece->link, &d->kept);
+		return true;
+	}
+	return false;
+}
+
 /* ---- cutting ---- */
 
 static int cfs_write_gave_up(struct cfs_write *w)
@@ -350,28 +405,49 @@ static int cfs_write_gave_up(struct cfs_write *w)
 	return cfs_io_expired(cfs_data_sb(w->data), w->since) ? -EIO : 0;
 }
 
+/* How many bytes of a piece, from its first, need not be sent. */
+static u64 cfs_piece_spare(struct cfs_data *d, struct cfs_piece *piece,
+			   const struct cfs_slice *slice)
+{
+	u64 gap;
+
+	if (piece->pos >= d->limit)
+		return piece->len;
+	if (slice->hole)
+		return 0;
+	spin_lock(&d->dirty_lock);
+	gap = cfs_ranges_gap(&d->dirty, piece->pos);
+	spin_unlock(&d->dirty_lock);
+	return min3(gap, slice->len, (u64)piece->len);
+}
+
 /*
- * Bytes below the lowest one changed since all was clean are what the server has, if a key covers
- * them: the rest of a folio that was appended to is not sent again. Bytes at or beyond a truncation
- * under way are not sent at all.
+ * Bytes that did not change since they were committed are what the servers have: the rest of a folio
+ * is not sent with the part that was written. Bytes at or beyond a truncation under way are not sent
+ * at all.
  */
 static bool cfs_piece_skip(struct cfs_data *d, struct cfs_piece *piece,
 			   const struct cfs_slice *slice)
 {
-	u64 low = READ_ONCE(d->dirty_low), len = min_t(u64, piece->len, slice->len);
+	u64 len = piece->write->direct ? 0 : cfs_piece_spare(d, piece, slice);
 
-	if (piece->write->direct)
-		return false;
-	if (piece->pos >= d->limit)
-		len = piece->len;
-	else if (!slice->hole && piece->pos < low)
-		len = min(len, low - piece->pos);
-	else
+	if (!len)
 		return false;
 	if (len < piece->len)
 		list_add(&cfs_piece_split(piece, len)->link, &piece->link);
 	cfs_piece_finish(piece, 0);
 	return true;
+}
+
+/* The end of the run of changed bytes that a piece begins with. */
+static u64 cfs_piece_changed(struct cfs_data *d, struct cfs_piece *piece)
+{
+	u64 len;
+
+	spin_lock(&d->dirty_lock);
+	len = cfs_ranges_run(&d->dirty, piece->pos);
+	spin_unlock(&d->dirty_lock);
+	return len ?: piece->len;
 }
 
 /* Takes the first piece of d->todo on. Returns false when it has to stay there. */
@@ -392,11 +468,13 @@ static bool cfs_piece_cut(struct cfs_data *d, struct cfs_piece *piece)
 		return false;
 	len = min(slice.len, d->limit > piece->pos ? d->limit - piece->pos : slice.len);
 	len = min_t(u64, len, slice.hole ? cfs_stream_most(d, piece) : CFS_BLOCK_SIZE);
+	if (!slice.hole && !piece->write->direct)
+		len = min(len, cfs_piece_changed(d, piece));
 	if (len < piece->len)
 		list_add(&cfs_piece_split(piece, len)->link, &piece->link);
 	if (slice.hole)
 		cfs_stream_add(d, piece);
-	else
+	else if (!cfs_piece_keep(d, piece))
 		cfs_over_add(d, piece, &slice);
 	return true;
 }
@@ -431,21 +509,6 @@ static void cfs_cut_todo(struct cfs_data *d)
 
 /* ---- end ---- */
 
-static void cfs_end_ghosts(struct cfs_data *d)
-{
-	bool dying = test_bit(CFS_SB_DYING, &cfs_data_sb(d)->flags);
-	struct cfs_write *w, *next;
-
-	list_for_each_entry_safe(w, next, &d->ghosts, link) {
-		if (!dying && !cfs_passed(w->ghost_until))
-			continue;
-		list_del(&w->link);
-		cfs_range_remove(w, &d->ranges);
-		mempool_free(w, &cfs_write_pool);
-		cfs_data_drop(d, false);
-	}
-}
-
 /* Tells netfs, with no lock held. */
 static void cfs_end_writes(struct cfs_data *d, struct list_head *ended)
 {
@@ -455,19 +518,9 @@ static void cfs_end_writes(struct cfs_data *d, struct list_head *ended)
 		struct netfs_io_subrequest *sr = w->sr;
 		int error = w->error;
 
-		if (error)
-			WRITE_ONCE(d->dirty_low, 0);	/* what is in the cache is not what the
-							 * server has
-							 */
-		if (w->ghost_until) {
-			mutex_lock(&d->lock);
-			w->sr = NULL;
-			list_move_tail(&w->link, &d->ghosts);
-			cfs_data_hold(d, false);
-			mutex_unlock(&d->lock);
-		} else {
-			mempool_free(w, &cfs_write_pool);
-		}
+		if (error)	/* the servers have other bytes than the cache */
+			cfs_data_dirty(d, 0, U64_MAX, false);
+		mempool_free(w, &cfs_write_pool);
 		cfs_write_done(sr, error ?: sr->len - sr->transferred);
 		cfs_data_drop(d, true);
 	}
@@ -480,7 +533,7 @@ static void cfs_end_writes(struct cfs_data *d, struct list_head *ended)
 static bool cfs_data_must_wait(struct cfs_data *d)
 {
 	return !list_empty(&d->todo) || !list_empty(&d->over) || !list_empty(&d->streams) ||
-	       !list_empty(&d->ghosts) || !list_empty(&d->waiting) ||
+	       !list_empty(&d->ghosts) || !list_empty(&d->kept) || !list_empty(&d->waiting) ||
 	       !list_empty(&d->map_readers);
 }
 

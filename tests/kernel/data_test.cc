@@ -31,7 +31,7 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr size_t kMiB = 1 << 20;
-constexpr int kOpCreate = 0x01, kOpAppend = 0x03, kOpRead = 0x05, kOpFollowerRead = 0x06, kOpOverwrite = 0x0F;
+constexpr int kOpCreate = 0x01, kOpAppend = 0x03, kOpOverwrite = 0x0F;
 constexpr int kMetaCommit = 0x3A, kMetaBatchCommit = 0x34;
 
 std::string env(const char* name) {
@@ -66,14 +66,16 @@ void data_node(int index, const std::string& action) {
   fault("action=" + action + "&role=data&index=" + std::to_string(index));
 }
 
-/// A knob of every data node.
-void knob(const std::string& assignment) { fault("action=knob&set=" + assignment); }
-
-std::string hex(int v) { return std::to_string(v); }
+/// A knob of every data node: "NAME=VALUE".
+void knob(const std::string& assignment) {
+  size_t at = assignment.find('=');
+  fault("action=knob&knob=" + assignment.substr(0, at) + "&value=" + assignment.substr(at + 1));
+}
 
 /// Every data node answers `code` to the next `count` requests `op` that it gets.
 void force_result(int op, int code, int count) {
-  knob("force_result=" + hex(op) + ":" + hex(code) + ":" + std::to_string(count));
+  knob("force_result=" + std::to_string(op) + ":" + std::to_string(code) + ":" +
+       std::to_string(count));
 }
 
 std::string pattern(size_t n, unsigned seed) {
@@ -137,21 +139,24 @@ std::string read_all(const std::string& path) {
 void expect_same(const std::string& got, const std::string& want, const char* what) {
   ASSERT_EQ(got.size(), want.size()) << what;
   for (size_t i = 0; i < want.size(); i++)
-    ASSERT_EQ(int(uint8_t(got[i])), int(uint8_t(want[i]))) << what << ": first difference at byte " << i;
+    ASSERT_EQ(int(uint8_t(got[i])), int(uint8_t(want[i])))
+        << what << ": first difference at byte " << i;
 }
 
 class DataFaults : public testing::Test {
  protected:
   void SetUp() override {
-    dir_ = env("CFS_TEST_DIR") + "/faults-" + testing::UnitTest::GetInstance()->current_test_info()->name();
+    dir_ = env("CFS_TEST_DIR") + "/faults-" +
+           testing::UnitTest::GetInstance()->current_test_info()->name();
     ASSERT_EQ(mkdir(dir_.c_str(), 0755), 0) << dir_ << ": " << strerror(errno);
   }
 
   void TearDown() override {
     fault("action=clear");
-    for (const char* k : {"drop_reply=0", "close_after=0", "cut_reply=0", "half_close=0", "corrupt_crc=0",
-                          "follower_failure=0", "read_error=0", "force_result=3:243:0", "delay_ms=0", "full=0",
-                          "tiny_ready=1", "read_chunk_bytes=131072"})
+    for (const char* k :
+         {"drop_reply=0", "close_after=0", "cut_reply=0", "half_close=0", "corrupt_crc=0",
+          "follower_failure=0", "read_error=0", "force_result=3:243:0", "delay_ms=0", "full=0",
+          "tiny_ready=1", "read_chunk_bytes=131072"})
       knob(k);
   }
 
@@ -201,7 +206,8 @@ TEST_F(DataFaults, SmallFileWithoutTinySlots) {
 
 // Executed, but the answer is lost in four ways: the acknowledged prefix stays, the rest is written again.
 TEST_F(DataFaults, LostRepliesToAppends) {
-  for (const char* how : {"close_after=2:3", "cut_reply=2:3", "half_close=2:3", "corrupt_crc=2:3", "follower_failure=2:3"}) {
+  for (const char* how : {"close_after=2:3", "cut_reply=2:3", "half_close=2:3", "corrupt_crc=2:3",
+                          "follower_failure=2:3"}) {
     SCOPED_TRACE(how);
     std::string data = pattern(9 * kMiB + 5, 7);
     knob(how);
@@ -280,7 +286,8 @@ TEST_F(DataFaults, LeaderMovesWhileOverwriting) {
   std::thread mover([&] {
     for (int i = 0; !stop; i++) {
       for (int dp = 1; dp <= 60 && !stop; dp++)
-        http_get("/mini/fault?action=leader&dp=" + std::to_string(dp) + "&to=" + std::to_string(i % 3));
+        http_get("/mini/fault?action=leader&dp=" + std::to_string(dp) +
+                 "&to=" + std::to_string(i % 3));
     }
   });
   for (int i = 0; i < 20; i++) {
@@ -322,9 +329,9 @@ TEST_F(DataFaults, NewerOverwriteWaitsForTheUnknownOne) {
 TEST_F(DataFaults, ReadsTryOtherReplicas) {
   std::string data = pattern(6 * kMiB, 12);
   write_file("f", data);
-  for (const char* how : {"close_after=2:5", "cut_reply=2:5", "corrupt_crc=3:5", "read_error=2:3", "half_close=2:5",
-                          "force_result=5:252:2", "force_result=5:243:2", "force_result=5:249:2",
-                          "force_result=5:177:3", "force_result=5:245:1"}) {
+  for (const char* how : {"close_after=2:5", "cut_reply=2:5", "corrupt_crc=3:5", "read_error=2:3",
+                          "half_close=2:5", "force_result=5:252:2", "force_result=5:243:2",
+                          "force_result=5:249:2", "force_result=5:177:3", "force_result=5:245:1"}) {
     SCOPED_TRACE(how);
     knob(how);
     expect_cold("f", data);
@@ -371,6 +378,8 @@ TEST_F(DataFaults, QuotaIsReportedOnceAndNotForEver) {
   std::string data = pattern(20000, 17);
   ASSERT_EQ(write_at(fd.get(), data, 0), 0);
   EXPECT_EQ(fd.sync(), 0);
+  EXPECT_EQ(syncfs(fd.get()) ? errno : 0, EDQUOT);  // the file system as a whole tells it once, too
+  EXPECT_EQ(syncfs(fd.get()) ? errno : 0, 0);
   EXPECT_EQ(fd.close(), 0);
   expect_cold("f", data);
 }
@@ -410,7 +419,9 @@ int random_file(const std::string& path, unsigned seed, int ops) {
         std::string got(len, 'x');
         ssize_t n = pread(fd.get(), got.data(), len, pos);
         size_t want = pos < model.size() ? std::min(len, model.size() - pos) : 0;
-        if (n < 0 || size_t(n) != want || got.compare(0, n, model, std::min(pos, model.size()), want)) return 13;
+        if (n < 0 || size_t(n) != want ||
+            got.compare(0, n, model, std::min(pos, model.size()), want))
+          return 13;
         break;
       }
       default:
@@ -439,8 +450,9 @@ TEST_F(DataFaults, RandomFilesUnderResets) {
   std::mt19937 random(seed);
   size_t left = children.size();
   while (left) {
-    const char* knobs[] = {"close_after=1:3", "close_after=1:5", "corrupt_crc=1:5", "cut_reply=1:6", "force_result=3:246:1",
-                           "force_result=1:243:1", "force_result=15:249:1"};
+    const char* knobs[] = {"close_after=1:3",      "close_after=1:5",      "corrupt_crc=1:5",
+                           "cut_reply=1:6",        "force_result=3:246:1", "force_result=1:243:1",
+                           "force_result=15:249:1"};
     if (random() % 3)
       knob(knobs[random() % std::size(knobs)]);
     else
@@ -449,7 +461,8 @@ TEST_F(DataFaults, RandomFilesUnderResets) {
     for (pid_t& pid : children) {
       int status;
       if (pid < 0 || waitpid(pid, &status, WNOHANG) != pid) continue;
-      EXPECT_TRUE(WIFEXITED(status) && !WEXITSTATUS(status)) << "seed " << seed << ": status " << WEXITSTATUS(status);
+      EXPECT_TRUE(WIFEXITED(status) && !WEXITSTATUS(status))
+          << "seed " << seed << ": status " << WEXITSTATUS(status);
       pid = -1;
       left--;
     }

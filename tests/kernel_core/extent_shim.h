@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What kmod/extent.c needs of the kernel, in user space. Allocations can be told to fail.
+ * What kmod/extent.c and kmod/ranges.c need of the kernel, in user space. Allocations can be told to fail.
  */
 #ifndef EXTENT_SHIM_H
 #define EXTENT_SHIM_H
@@ -23,6 +23,10 @@ typedef __u32 u32;
 #define LLONG_MAX __LONG_LONG_MAX__
 #endif
 #define GFP_NOFS 0
+#ifndef __cplusplus
+#define min(a, b) ((a) < (b) ? (a) : (b))
+#define max(a, b) ((a) > (b) ? (a) : (b))
+#endif
 
 #ifdef __cplusplus
 extern "C" {
