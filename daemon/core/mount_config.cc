@@ -114,8 +114,9 @@ Result<MountConfig> MountConfig::parse(const std::string& text) {
     }
     const std::string value = line.substr(eq + 1);
     if (!setter->second(config, value)) {
-      const std::string what = "mount configuration: bad value \"" + value;
-      return make_error(EINVAL, what + "\" of " + key);
+      std::string what = "mount configuration: bad value \"";
+      what.append(value).append("\" of ").append(key);
+      return make_error(EINVAL, std::move(what));
     }
   }
   if (config.volume.empty()) return make_error(EINVAL, "mount configuration: volume is missing");

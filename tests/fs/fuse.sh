@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The file-system suite on the FUSE front end, natively: mini cluster on loopback, cfsd, FUSE mount, all in a directory of their own.
 set -u
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit 2
 B=${CFS_BUILD:-$PWD/build/release}
 CFSCTL=$B/tools/cfsctl/cfsctl
 T=$(mktemp -d)

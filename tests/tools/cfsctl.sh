@@ -4,7 +4,7 @@
 # start and stop. Needs no privilege beyond an own mount namespace for the FUSE part, no kernel module.
 # If it fails, a user is left with a wrong or unclear message, or with leftovers.
 set -u
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit 2
 B=${CFS_BUILD:-$PWD/build/release}
 CFSCTL=$B/tools/cfsctl/cfsctl
 HELPER=$B/tools/cfsctl/mount.cubefs
@@ -165,8 +165,7 @@ fi
 
 # ---- the daemon ends by itself
 auto_exit() {
-  local i
-  for i in $(seq 150); do
+  for _ in $(seq 150); do
     "$CFSCTL" status >/dev/null 2>&1 || return 0
     sleep 0.1
   done

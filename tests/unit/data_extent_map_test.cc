@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // ExtentMap: cutting ranges and remembering what owes a commit. Breaks: bytes read from or written to the wrong place.
-#include "daemon/data/extent_map.h"
-
 #include <gtest/gtest.h>
+
+#include "daemon/data/extent_map.h"
 
 namespace cfs {
 namespace {

@@ -120,13 +120,13 @@ TEST_F(ExtentMap, ImpossibleKeysAreRefusedAsAWhole) {
   cfs_ekey good = key(0, 10, 1025);
   ASSERT_EQ(cfs_map_put(&map_, &good), 0);
   std::vector<cfs_ekey> bad = {
-      key(0, 0, 1025),                              // empty
-      key(uint64_t(LLONG_MAX) - 5, 10, 1025),       // beyond the largest file
-      key(UINT64_MAX - 5, 10, 1025),                // wraps
-      key(0, 10, 1025, uint64_t(LLONG_MAX) - 5),    // beyond any extent
-      key(0, 10, 3, 4ull << 40),                    // beyond a tiny extent
-      key(0, 10, 0),                                // no extent
-      cfs_ekey{0, 0, 1025, 0, 10, 0},               // no partition
+      key(0, 0, 1025),                            // empty
+      key(uint64_t(LLONG_MAX) - 5, 10, 1025),     // beyond the largest file
+      key(UINT64_MAX - 5, 10, 1025),              // wraps
+      key(0, 10, 1025, uint64_t(LLONG_MAX) - 5),  // beyond any extent
+      key(0, 10, 3, 4ull << 40),                  // beyond a tiny extent
+      key(0, 10, 0),                              // no extent
+      cfs_ekey{0, 0, 1025, 0, 10, 0},             // no partition
   };
   for (const cfs_ekey& k : bad) {
     cfs_ekey list[] = {key(1000, 10, 1030), k};

@@ -24,6 +24,7 @@ namespace {
 
 constexpr int kDeadlineDefaultS = 600;  // of the module, see kmod/super.c
 constexpr auto kPollPause = std::chrono::milliseconds(20);
+constexpr auto kForceLimit = std::chrono::seconds(5);
 constexpr auto kGoneLimit = std::chrono::seconds(5);
 
 struct UmountArgs {
@@ -52,8 +53,8 @@ int sync_in_child(const std::string& path, int seconds) {
   int status = 0;
   while (::waitpid(child, &status, WNOHANG) == 0) {
     if (std::chrono::steady_clock::now() > until) {
+      // not waited for: in writeback it cannot die, and nobody shall hang here with it
       ::kill(child, SIGKILL);
-      ::waitpid(child, &status, 0);
       return ETIMEDOUT;
     }
     std::this_thread::sleep_for(kPollPause);
@@ -61,7 +62,7 @@ int sync_in_child(const std::string& path, int seconds) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : EINTR;
 }
 
-/// "3 files with 12.0 MiB", as far as the kernel's counters tell; empty when they cannot be had.
+/// "3 files hold unsaved data", as far as the kernel's counters tell; empty when they cannot be had.
 std::string unsaved_text(const Context& context, const MountEntry& entry) {
   const auto mounts = ask_daemon(context.socket, "", admin::kMounts);
   if (std::holds_alternative<Problem>(mounts)) return {};
@@ -74,8 +75,10 @@ std::string unsaved_text(const Context& context, const MountEntry& entry) {
     if (!kernel.is_object()) continue;
     const auto files = admin::number_or(kernel, "dirty_inodes", 0);
     const auto bytes = admin::number_or(kernel, "uncommitted_bytes", 0);
-    return std::to_string(files) + " files with " + human_bytes(static_cast<std::uint64_t>(bytes)) +
-           " sent but not committed";
+    std::string text = std::to_string(files) + (files == 1 ? " file holds" : " files hold");
+    text += " unsaved data";
+    if (bytes > 0) text += ", " + human_bytes(static_cast<std::uint64_t>(bytes)) + " of it sent";
+    return text;
   }
   return {};
 }
@@ -104,11 +107,22 @@ Problem umount_problem(const UmountArgs& args, int code) {
   return {kFailed, what, std::strerror(code), "see the kernel log"};
 }
 
+/// The processes whose requests a forced unmount has failed let go of their files a little later.
+int detach(const MountEntry& entry, const UmountArgs& args) {
+  const int flags = (args.force ? MNT_FORCE : 0) | (args.lazy ? MNT_DETACH : 0);
+  const auto until = std::chrono::steady_clock::now() + kForceLimit;
+  for (;;) {
+    if (::umount2(entry.mount_point.c_str(), flags) == 0) return 0;
+    const int code = errno;
+    if (code != EBUSY || !args.force || std::chrono::steady_clock::now() > until) return code;
+    std::this_thread::sleep_for(kPollPause);
+  }
+}
+
 /// Users without privileges end their FUSE mounts through fusermount3.
 int unmount_entry(const MountEntry& entry, const UmountArgs& args) {
-  const int flags = (args.force ? MNT_FORCE : 0) | (args.lazy ? MNT_DETACH : 0);
-  if (::umount2(entry.mount_point.c_str(), flags) == 0) return 0;
-  const int code = errno;
+  const int code = detach(entry, args);
+  if (code == 0) return 0;
   if (code != EPERM || entry.is_kernel()) return code;
   std::vector<std::string> command{"fusermount3", "-u"};
   if (args.lazy) command.emplace_back("-z");
