@@ -132,15 +132,17 @@ check mount-shown shows_mount
 check rmmod-refused-while-mounted busy_refused
 check bpf-trace-counts bpf_counts
 export CFS_TEST_DIR=$MNT
+export CFS_TEST_MASTER=$MASTER
 if [ $SHORT = 1 ]; then
   CFS_FSX_OPS=150 "$B/tests/fs/fs_suite" --gtest_brief=1 --gtest_filter='-Names.ReaddirManyEntries:Names.DeepTree:Data.Large' || failed=1
+  "$B/tests/kernel/data_test" --gtest_brief=1 --gtest_filter='*.RefusedAppendsMove:*.SmallFileWithoutTinySlots:*.ReadsTryOtherReplicas:*.ConflictWritesElsewhere' || failed=1
 else
   "$B/tests/fs/fs_suite" --gtest_brief=1 || failed=1
   for seed in 1 2 3; do
     CFS_FSX_SEED=$seed CFS_FSX_OPS=600 "$B/tests/fs/fs_suite" --gtest_brief=1 --gtest_filter='Random.AgainstModel' || failed=1
   done
+  "$B/tests/kernel/data_test" --gtest_brief=1 || failed=1
 fi
-CFS_TEST_MASTER=$MASTER "$B/tests/kernel/data_test" --gtest_brief=1 || failed=1
 check persists-over-remount persists
 check survives-daemon-kill survives_kill
 check killable-without-daemon killable_without_daemon
