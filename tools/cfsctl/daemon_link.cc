@@ -137,9 +137,10 @@ Either<AdminClient> reach_or_start_daemon(const std::string& socket, const std::
     return Problem{kAbsent, what, "cfsd is neither running nor installed",
                    "install it, or start it by hand"};
   }
-  const auto until = std::chrono::steady_clock::now() + kStartLimit;
   const RunResult started = run_program(
       {program, "--socket", socket, "--auto-exit", "10", "--log-file", log_path(socket)});
+  // it returns when the socket is served; a busy machine may take longer than the limit for that
+  const auto until = std::chrono::steady_clock::now() + kStartLimit;
   while (started.status == 0 && std::chrono::steady_clock::now() < until) {
     client = AdminClient::connect(socket);
     if (client) return std::move(client).value();
