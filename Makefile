@@ -6,11 +6,12 @@ PRESET ?= release
 B := build/$(PRESET)
 JOBS ?= $(shell nproc)
 KERNEL ?= stock
+PREFIX ?= /usr
 HOST_KDIR := /lib/modules/$(shell uname -r)/build
 CHANGED_SINCE ?=
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps user kmod kmod-guest bpf demo test check test-debug nightly vm format lint install clean
+.PHONY: all help deps user kmod kmod-guest demo test check test-debug nightly vm format lint install clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -60,7 +61,7 @@ lint: all ## clang-format, clang-tidy on changed files, shellcheck, sparse, chec
 	@tests/lint $(CHANGED_SINCE)
 
 install: all ## install daemon, tools, systemd unit and (for the running kernel) the module
-	cmake --install $(B)
+	cmake --install $(B) --prefix $(PREFIX)
 	@if [ -e build/kmod-host/kmod/cubefs.ko ]; then \
 	  install -D -m 644 build/kmod-host/kmod/cubefs.ko "/lib/modules/$$(uname -r)/extra/cubefs.ko" && depmod; fi
 
