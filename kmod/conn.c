@@ -422,7 +422,8 @@ void cfs_conn_abort_sb(struct cfs_sb *csb)
 
 static bool cfs_conn_silent(struct cfs_conn *conn)
 {
-	unsigned int limit_s = CFS_CONN_SILENCE_S;
+	unsigned int limit_s = conn->class == CFS_CONN_READ ? CFS_READ_SILENCE_S :
+							      CFS_CONN_SILENCE_S;
 	struct cfs_pkt *head;
 	bool silent = false;
 

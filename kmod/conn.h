@@ -23,6 +23,9 @@
 					 * longer than a server waits for a follower (5 s), so that
 					 * its verdict comes first
 					 */
+#define CFS_READ_SILENCE_S	4	/* on a read connection: no follower is involved, and there
+					 * are other replicas
+					 */
 #define CFS_CREATE_SILENCE_S	10	/* the same while an extent is being created */
 #define CFS_NEED_CONN_MS	500	/* the daemon is asked for a connection once in this time */
 #define CFS_SUSPECT_MS		2000	/* a node that failed is avoided this long where there is a
