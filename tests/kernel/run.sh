@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The kernel suite in a guest: mini cluster on the host side of the tap, module, daemon and tests in the guest.
-#   tests/kernel/run.sh stock|newer|debug [--short]
+#   tests/kernel/run.sh stock|newer|debug [--short|--channel]
+# --channel: only the channel test
 set -eu
 cd "$(dirname "$0")/../.."
 kernel=$1
@@ -15,6 +16,7 @@ limit=900
 # The channel alone, against a daemon made for the test: it lies, dies and comes back. Ends by unloading the module.
 tests/vm/run --kernel "$kernel" --net none --time-limit "$limit" --module "build/kmod-$kernel/kmod/cubefs.ko" \
   -- "$B/tests/kernel/chan_test"
+[ "${1:-}" != --channel ] || exit 0
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 tests/vm/run --kernel "$kernel" --time-limit "$limit" --module "build/kmod-$kernel/kmod/cubefs.ko" \
