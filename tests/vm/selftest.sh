@@ -83,7 +83,8 @@ test_network_and_files() {
       exec 3<>"/dev/tcp/$CUBEFS_HOST_IP/8123" && printf "GET / HTTP/1.0\r\n\r\n" >&3
       head -n 1 <&3
       cat "$1/from-host"; echo guest >"$1/from-guest"; echo here >in-cwd
-      touch /usr/cubefs-selftest && echo root writable' bash "$shared"
+      touch /usr/cubefs-selftest && echo root writable
+      dmesg | grep "mem auto-init"' bash "$shared"
   ) >"$dir/out" 2>"$dir/err" </dev/null
   status=$?
   expect "a clean run passes" test "$status" = 0
@@ -93,6 +94,8 @@ test_network_and_files() {
   expect "so can the current directory" grep -q '^here$' "$dir/cwd/in-cwd"
   expect "the root is writable in the guest" grep -q 'root writable' "$dir/out"
   expect "but not changed on the host" test ! -e /usr/cubefs-selftest
+  # else programs crash: see kernel_arguments() in run
+  expect "pages are written when allocated" grep -q 'heap alloc:on' "$dir/out"
 }
 
 # in_namespace LINK: number of processes whose network namespace is the given one.
