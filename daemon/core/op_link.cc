@@ -65,13 +65,13 @@ Task<Result<Attr>> LinkOp::start() {
 }
 
 /// Regular files only, as every CubeFS client. The name is looked up because the server takes a
-/// second dentry with the same inode for a repetition and would leave the count one too high.
+/// second dentry with the same inode for a repetition and would leave the count one too high. An
+/// inode without links may be one of O_TMPFILE; for others the kernel refuses (ENOENT) on its own.
 Task<Result<void>> LinkOp::check() {
   Result<wire::InodeInfo> info = co_await ops_.inode(ino_);
   if (!info.ok()) co_return info.error();
   log_.record().mode = wire::from_go_mode(info->mode);
   if (!S_ISREG(log_.record().mode)) co_return make_error(EPERM, "not a regular file");
-  if (info->nlink == 0) co_return make_error(ENOENT, "already removed");
   Result<wire::LookupReply> there = co_await ops_.lookup(dir_, name_);
   if (there.ok()) co_return make_error(EEXIST, {});
   if (there.error().code != ENOENT) co_return there.error();

@@ -5,6 +5,9 @@
 
 #include <spdlog/spdlog.h>
 
+#include <utility>
+
+#include "daemon/base/when_all.h"
 #include "daemon/core/op_unlink.h"
 
 namespace cfs {
@@ -51,7 +54,11 @@ Task<Result<Attr>> RenameOp::resume() {
       done = co_await finish_target();
       break;
     case Step::kUndoUnlink:
-      done = co_await resume_undo(false);
+      if (log_.record().err == ESTALE) {
+        done = co_await look_again();
+      } else {
+        done = co_await resume_undo(false);
+      }
       break;
     case Step::kTxStarted:
     case Step::kTxCommit:
@@ -82,26 +89,66 @@ Task<Result<Attr>> RenameOp::start() {
   co_return done;
 }
 
-/// Fill ino, mode, old_ino, old_mode of the record; refuse what POSIX refuses.
+/// Decide on the names, by the caller's hints as far as they go. What no server would check (a
+/// refusal, nothing to do, a directory to be removed first) is not decided on hints.
 Task<Result<void>> RenameOp::look() {
-  Result<wire::LookupReply> from = co_await ops_.lookup(args_.dir, args_.name);
-  if (!from.ok()) co_return from.error();
-  ProgressRecord& r = log_.record();
-  r.ino = from->ino;
-  r.mode = wire::from_go_mode(from->mode);
-  r.old_ino = 0;
-  r.old_mode = 0;
-  Result<wire::LookupReply> to = co_await ops_.lookup(args_.new_dir, args_.new_name);
-  if (!to.ok() && to.error().code != ENOENT) co_return to.error();
-  if (to.ok()) {
-    r.old_ino = to->ino;
-    r.old_mode = wire::from_go_mode(to->mode);
-  }
+  const RenameHints hints = std::exchange(args_.hints, RenameHints{});  // believed once
+  Result<void> known = co_await ask_names(hints);
+  if (!known.ok()) co_return known;
+  const ProgressRecord& r = log_.record();
+  const bool unchecked = !check_types().ok() || r.old_ino == r.ino || S_ISDIR(r.old_mode);
+  const RenameHints none;
+  if (hinted() && unchecked) known = co_await ask_names(none);
+  if (!known.ok()) co_return known;
   if (S_ISDIR(r.mode)) {
     Result<bool> root = co_await ops_.is_quota_root(r.ino);
     if (root.ok() && *root) co_return make_error(EPERM, "root of a directory quota");
   }
   co_return check_types();
+}
+
+/// Fill ino, mode, old_ino, old_mode of the record; what is not known is looked up side by side.
+Task<Result<void>> RenameOp::ask_names(RenameHints hints) {
+  using Reply = Result<wire::LookupReply>;
+  std::vector<Task<Reply>> asks;
+  const bool ask_src = hints.src == 0 || hints.src_mode == 0;
+  if (ask_src) asks.push_back(ops_.lookup(args_.dir, args_.name));
+  if (!hints.dst_known) asks.push_back(ops_.lookup(args_.new_dir, args_.new_name));
+  const std::vector<Reply> got = co_await when_all<Reply>(ops_.loop(), std::move(asks));
+  if (ask_src) {
+    if (!got.front().ok()) co_return got.front().error();
+    hints.src = got.front()->ino;
+    hints.src_mode = wire::from_go_mode(got.front()->mode);
+  }
+  const bool trusted = !ask_src || hints.dst_known;
+  if (!hints.dst_known) {
+    const Reply& to = got.back();
+    if (!to.ok() && to.error().code != ENOENT) co_return to.error();
+    hints.dst = to.ok() ? to->ino : 0;
+    hints.dst_mode = to.ok() ? wire::from_go_mode(to->mode) : 0;
+  }
+  ProgressRecord& r = log_.record();
+  r.ino = hints.src;
+  r.mode = hints.src_mode;
+  r.old_ino = hints.dst;
+  r.old_mode = hints.dst == 0 ? 0 : hints.dst_mode;
+  r.flags = trusted ? kFromHints : 0;
+  co_return Result<void>();
+}
+
+/// Begin anew without hints, after the link that was added has been taken away again. The recorded
+/// ESTALE tells the next daemon to do the same.
+Task<Result<Attr>> RenameOp::look_again() {
+  ProgressRecord& r = log_.record();
+  r.err = ESTALE;
+  if (!log_.write(Step::kUndoUnlink)) co_return stopped();
+  Result<Attr> left = co_await take_link(r.ino, r.uniq_unlink, Step::kUndoUnlink);
+  if (!left.ok() && ends_here(left.error())) co_return left;
+  if (!left.ok()) spdlog::warn("rename: inode {} keeps a link too many", r.ino);
+  r.err = 0;
+  args_.hints = RenameHints{};
+  Result<Attr> done = co_await start();
+  co_return done;
 }
 
 Result<void> RenameOp::check_types() const {

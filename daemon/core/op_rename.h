@@ -4,6 +4,8 @@
 /// Purpose  Transactional where the volume says so (new volumes do), else: one link more, new name,
 ///          old name away, the link away, the replaced inode's link away; undone step by step on a
 ///          refusal. An empty target directory is removed first.
+///          The caller's hints take the place of lookups. Every answer of a server is compared with
+///          them; what a stale one led to is undone, and the names are looked up.
 /// Threads  The loop's. Lifetime  One call.
 /// Failure  ENOENT, EEXIST (no_replace), ENOTDIR, EISDIR, ENOTEMPTY and what the server says.
 /// Source   CubeFS v3.5.3 sdk/meta/api.go (rename_ll, txRename_ll); POSIX rename.
@@ -22,6 +24,7 @@ class RenameOp final : NameOp {
     Ino new_dir;
     std::string new_name;
     bool no_replace;
+    RenameHints hints;
   };
   RenameOp(MetaOps& ops, Progress& progress, Args args);
   /// Attributes of the replaced inode, ino 0 when there was none.
@@ -31,6 +34,9 @@ class RenameOp final : NameOp {
   // op_rename.cc: what is to be done
   Task<Result<Attr>> start();
   Task<Result<void>> look();
+  Task<Result<void>> ask_names(RenameHints hints);
+  Task<Result<Attr>> look_again();
+  [[nodiscard]] bool hinted() const { return (log_.record().flags & kFromHints) != 0; }
   [[nodiscard]] Result<void> check_types() const;
   Task<Result<Attr>> move();
   [[nodiscard]] bool replaces_file() const;
@@ -49,8 +55,11 @@ class RenameOp final : NameOp {
   Task<Result<Attr>> name_refused(std::uint8_t result, Error error);
   Task<Result<Attr>> remove_old();
   Task<Result<Attr>> old_vanished(bool maybe_ours);
-  Task<Result<Attr>> put_back(Ino other);
+  Task<Result<Attr>> swapped_for(Ino was, bool lost);
   Task<Result<Attr>> undo_names(Error why);
+  Task<bool> unmake_name();
+  Task<Result<Attr>> hint_was_stale();
+  Task<void> restore_name(Ino other);
   Task<Result<Attr>> take_own_link();
   Task<Result<Attr>> finish_target();
   Task<bool> expect_target(Ino ino);
@@ -62,6 +71,7 @@ class RenameOp final : NameOp {
   Task<Result<Attr>> run_tx();
   Task<Result<Attr>> send_parts(Transaction& tx);
   bool target_changed(std::uint8_t result);
+  [[nodiscard]] bool hint_was_wrong(std::uint8_t result) const;
   Task<Result<Attr>> end_tx(Transaction& tx);
   Task<Result<Attr>> tx_answer();
   Task<bool> names_moved();

@@ -41,10 +41,21 @@ Task<Result<Attr>> RenameOp::run_plain() {
 Task<Result<Attr>> RenameOp::add_link() {
   ProgressRecord& r = log_.record();
   Answer<wire::InodeReply> linked = co_await ops_.link_inode(r.ino, r.uniq_link);
+  Result<Attr> done = make_error(EIO, {});
+  if (!linked.ok() && linked.result == CFS_RC_NOT_EXIST && hinted()) {
+    done = co_await start();
+    co_return done;
+  }
   if (!linked.ok()) co_return fail(linked.result, linked.error);
   r.nlink = linked.reply.info.nlink;
   if (!log_.write(Step::kLinked)) co_return stopped();
-  Result<Attr> done = co_await make_name();
+  // The server takes a dentry that is there already with our inode for a repetition. With several
+  // links a name believed absent might be one of them.
+  if (hinted() && r.old_ino == 0 && r.nlink > 2 && !S_ISDIR(r.mode)) {
+    done = co_await look_again();
+  } else {
+    done = co_await make_name();
+  }
   co_return done;
 }
 
@@ -81,8 +92,29 @@ Task<Result<Attr>> RenameOp::swap_name() {
     done = co_await name_refused(swapped.result, swapped.error);
     co_return done;
   }
-  const Ino was = swapped.reply.ino;  // 0 or ours: an earlier, lost attempt did it
-  if (was != 0 && was != ino && was != log_.record().old_ino) {
+  done = co_await swapped_for(swapped.reply.ino, swapped.lost);
+  co_return done;
+}
+
+/// The new name is ours; `was` is what it meant before. 0 or ours: it did before, by an earlier,
+/// lost attempt or because both names mean one file.
+Task<Result<Attr>> RenameOp::swapped_for(Ino was, bool lost) {
+  const ProgressRecord& r = log_.record();
+  Result<Attr> done = make_error(EIO, {});
+  const bool before = was == 0 || was == r.ino;
+  if (before && hinted() && !lost) {
+    done = co_await look_again();
+    co_return done;
+  }
+  if (!before && was != r.old_ino) {
+    Result<wire::InodeInfo> info = co_await ops_.inode(was);
+    if (info.ok() && S_ISDIR(wire::from_go_mode(info->mode))) {
+      Answer<wire::InoReply> back = co_await ops_.update_dentry(args_.new_dir, args_.new_name, was);
+      if (!back.ok())
+        spdlog::error("rename: directory {} lost its name: {}", was, back.error.text());
+      done = co_await look_again();
+      co_return done;
+    }
     const bool known = co_await expect_target(was);
     if (!known) spdlog::warn("rename: inode {} was replaced and leaks", was);
   }
@@ -126,6 +158,10 @@ Task<Result<Attr>> RenameOp::name_refused(std::uint8_t result, Error error) {
       co_return done;
     }
   }
+  if (other_target && hinted()) {
+    done = co_await look_again();
+    co_return done;
+  }
   Error why = there.ok() ? make_error(EEXIST, error.what) : answer_error(result, error);
   done = co_await undo_link(std::move(why), false);
   co_return done;
@@ -138,8 +174,13 @@ Task<Result<Attr>> RenameOp::remove_old() {
   const Ino ino = log_.record().ino;
   Answer<wire::InoReply> gone = co_await ops_.delete_dentry(args_.dir, args_.name, 0);
   Result<Attr> done = make_error(EIO, {});
-  if (gone.ok() && gone.reply.ino != 0 && gone.reply.ino != ino) {
-    done = co_await put_back(gone.reply.ino);
+  const bool other = gone.ok() && gone.reply.ino != 0 && gone.reply.ino != ino;
+  if (other) co_await restore_name(gone.reply.ino);
+  const bool absent = gone.result == CFS_RC_NOT_EXIST && !gone.lost;
+  if (hinted() && (other || absent)) {
+    done = co_await hint_was_stale();
+  } else if (other) {
+    done = co_await finish_target();  // whoever took the old name took its link
   } else if (gone.ok()) {
     done = co_await take_own_link();
   } else if (gone.result == CFS_RC_NOT_EXIST) {
@@ -154,12 +195,17 @@ Task<Result<Attr>> RenameOp::remove_old() {
 }
 
 /// The old name is gone without our knowing: if another client removed it, the link went with it.
+/// Was it ever a name of our inode? With a hint nobody knows, and a link too many is the safe side.
 Task<Result<Attr>> RenameOp::old_vanished(bool maybe_ours) {
   const ProgressRecord& r = log_.record();
   bool ours = false;
   if (maybe_ours) {
     const std::uint32_t links = co_await ops_.settled_links(r.ino);
     ours = links != 0 && links >= r.nlink;
+  }
+  if (ours && hinted()) {
+    spdlog::warn("rename: inode {}: its link count may be one too high", r.ino);
+    ours = false;
   }
   Result<Attr> done = make_error(EIO, {});
   if (ours) {
@@ -170,21 +216,33 @@ Task<Result<Attr>> RenameOp::old_vanished(bool maybe_ours) {
   co_return done;
 }
 
-/// Another file took the old name between our look and our removal: give it back.
-Task<Result<Attr>> RenameOp::put_back(Ino other) {
+/// Our removal of the old name hit another file: give the name back to it.
+Task<void> RenameOp::restore_name(Ino other) {
   Result<wire::InodeInfo> info = co_await ops_.inode(other);
   const std::uint32_t mode = info.ok() ? info->mode : 0;
   Answer<wire::NoBody> named =
       co_await ops_.create_dentry(args_.dir, args_.name, other, mode, quota_ids_);
-  if (!named.ok()) {
-    spdlog::error("rename: inode {} lost its name \"{}\": {}", other, args_.name,
-                  named.error.text());
-  }
-  Result<Attr> done = co_await finish_target();  // whoever took the old name took its link
+  if (named.ok()) co_return;
+  spdlog::error("rename: inode {} lost its name \"{}\": {}", other, args_.name, named.error.text());
+}
+
+/// The old name never was our inode's: take the new one away again and look.
+Task<Result<Attr>> RenameOp::hint_was_stale() {
+  const bool undone = co_await unmake_name();
+  if (!undone) co_return fail(make_error(EIO, "the new name cannot be undone"));
+  Result<Attr> done = co_await look_again();
   co_return done;
 }
 
 Task<Result<Attr>> RenameOp::undo_names(Error why) {
+  const bool undone = co_await unmake_name();
+  if (!undone) co_return fail(std::move(why));
+  Result<Attr> done = co_await undo_link(std::move(why), false);
+  co_return done;
+}
+
+/// Let the new name mean what it meant before.
+Task<bool> RenameOp::unmake_name() {
   const ProgressRecord& r = log_.record();
   std::uint8_t result = CFS_RC_OK;
   if (replaces_file()) {
@@ -195,12 +253,8 @@ Task<Result<Attr>> RenameOp::undo_names(Error why) {
     Answer<wire::InoReply> back = co_await ops_.delete_dentry(args_.new_dir, args_.new_name, 0);
     result = back.result;
   }
-  if (result != CFS_RC_OK) {
-    spdlog::warn("rename: cannot be undone, inode {} has both names", r.ino);
-    co_return fail(std::move(why));
-  }
-  Result<Attr> done = co_await undo_link(std::move(why), false);
-  co_return done;
+  if (result != CFS_RC_OK) spdlog::warn("rename: cannot be undone, inode {} has both names", r.ino);
+  co_return result == CFS_RC_OK;
 }
 
 // ---------------------------------------------------------------- link counts
@@ -269,6 +323,9 @@ Task<Result<Attr>> RenameOp::resume_named() {
     done = co_await old_vanished(true);
   } else if (old_is_ours) {  // undone already, or the new name was taken away by somebody
     done = co_await undo_link(make_error(EIO, "resumed: the new name is gone"), false);
+  } else if (hinted()) {  // was the old name ever ours? whoever took the new one took a link
+    spdlog::warn("rename: inode {}: its link count may be one too high", ino);
+    done = co_await finish_target();
   } else {
     done = co_await take_own_link();
   }

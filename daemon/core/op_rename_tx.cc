@@ -84,7 +84,7 @@ Task<Result<Attr>> RenameOp::send_parts(Transaction& tx) {
   for (const RawAnswer& part : got) {
     if (part.result == CFS_RC_OK) continue;
     co_await tx.rollback();
-    if (target_changed(got[1].result)) {
+    if (hint_was_wrong(part.result) || target_changed(got[1].result)) {
       done = co_await start();
       co_return done;
     }
@@ -92,6 +92,12 @@ Task<Result<Attr>> RenameOp::send_parts(Transaction& tx) {
   }
   done = co_await end_tx(tx);
   co_return done;
+}
+
+/// A part was refused for what the names mean, and that was never asked.
+bool RenameOp::hint_was_wrong(std::uint8_t result) const {
+  return hinted() &&
+         (result == CFS_RC_NOT_EXIST || result == CFS_RC_EXIST || result == CFS_RC_ARG_MISMATCH);
 }
 
 /// The new name came or went since it was looked up: look again, a few times.

@@ -19,7 +19,7 @@
 
 namespace cfs {
 
-enum class ProgressOp : std::uint8_t { kNone = 0, kCreate, kUnlink, kRename, kLink };
+enum class ProgressOp : std::uint8_t { kNone = 0, kCreate, kUnlink, kRename, kLink, kTmpfile };
 
 /// Values are stored in records that another release may read: never change one.
 enum class Step : std::uint8_t {
@@ -43,6 +43,9 @@ enum class Step : std::uint8_t {
   kDone = 255,         ///< finished with `err`, `ino`, `nlink`
 };
 
+/// rename: `ino` is what the caller's cache held for the old name, no server has confirmed it yet.
+inline constexpr std::uint16_t kFromHints = 1;
+
 /// One half. Fixed layout: another release may read it.
 struct ProgressRecord {
   std::uint32_t magic = 0;
@@ -50,7 +53,7 @@ struct ProgressRecord {
   std::uint32_t seq = 0;
   std::uint8_t op = 0;
   std::uint8_t step = 0;
-  std::uint16_t reserved = 0;
+  std::uint16_t flags = 0;        ///< kFromHints
   std::uint64_t fingerprint = 0;  ///< of the request: a record of another one is no record
   std::uint64_t ino = 0;
   std::uint64_t old_ino = 0;  ///< rename: what the new name meant before

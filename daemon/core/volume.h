@@ -69,6 +69,24 @@ struct ExtentList {
   std::vector<ExtentKey> keys;
 };
 
+/// What an open needs: attributes and, of a regular file, the extents.
+struct OpenResult {
+  Attr attr;
+  bool has_extents = false;  ///< false: not a regular file, or the list could not be read
+  ExtentList extents{};
+};
+
+/// What a caller's cache knows of the names of a rename. Nothing here is believed blindly: where a
+/// server's answer shows that a hint was stale, its consequences are undone and the names are
+/// looked up.
+struct RenameHints {
+  Ino src = 0;  ///< 0: not known
+  std::uint32_t src_mode = 0;
+  bool dst_known = false;
+  Ino dst = 0;  ///< 0 with dst_known: the new name did not exist
+  std::uint32_t dst_mode = 0;
+};
+
 struct CommitResult {
   std::uint8_t result = 0;      ///< CubeFS result code that decided
   std::uint32_t committed = 0;  ///< keys committed, from the first
@@ -149,6 +167,8 @@ class Volume {
 
   virtual Task<Result<FsStat>> statfs() = 0;
   virtual Task<Result<Attr>> lookup(Ino dir, std::string name) = 0;
+  /// lookup() and extents() in two round trips. A list that cannot be read does not fail it.
+  virtual Task<Result<OpenResult>> lookup_open(Ino dir, std::string name) = 0;
   virtual Task<Result<Attr>> getattr(Ino ino) = 0;
   virtual Task<Result<Attr>> setattr(Ino ino, SetAttr change) = 0;
   virtual Task<Result<Attr>> truncate(Ino ino, std::uint64_t size) = 0;
@@ -158,12 +178,17 @@ class Volume {
   /// inode's group.
   virtual Task<Result<Attr>> create(Ino dir, std::string name, std::uint32_t mode,
                                     std::string target, Caller who, Progress& progress) = 0;
+  /// A regular file without a name, in the quotas of `dir`; link() may name it. The servers purge
+  /// it after 24 hours without a name, open or not.
+  virtual Task<Result<Attr>> tmpfile(Ino dir, std::uint32_t mode, Caller who,
+                                     Progress& progress) = 0;
   /// Attributes of the removed inode after the removal; nlink 0: the front end owes an evict()
   /// after the last close.
   virtual Task<Result<Attr>> unlink(Ino dir, std::string name, bool is_dir, Progress& progress) = 0;
   /// Attributes of the overwritten inode (ino 0: none).
   virtual Task<Result<Attr>> rename(Ino dir, std::string name, Ino new_dir, std::string new_name,
-                                    bool no_replace, Progress& progress) = 0;
+                                    bool no_replace, Progress& progress,
+                                    RenameHints hints = {}) = 0;
   virtual Task<Result<Attr>> link(Ino ino, Ino dir, std::string name, Progress& progress) = 0;
   virtual Task<Result<std::string>> readlink(Ino ino) = 0;
   virtual Task<Result<void>> evict(Ino ino) = 0;

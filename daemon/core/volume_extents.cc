@@ -42,6 +42,18 @@ Task<Result<ExtentList>> VolumeImpl::extents(Ino ino) {
   const Result<void> open = open_for_use();
   if (!open.ok()) co_return open.error();
   const Busy busy(*this);
+  Result<ExtentList> list = co_await extent_list(ino);
+  if (!list.ok()) co_return list.error();
+  if (views_->volume().allowed_storage_class.size() > 1) {  // only then may a file have another
+    Result<wire::InodeInfo> info = co_await ops_.inode(ino);
+    if (!info.ok()) co_return info.error();
+    list->storage_class = info->storage_class;
+  }
+  co_return list;
+}
+
+/// The list itself; the storage class is the volume's.
+Task<Result<ExtentList>> VolumeImpl::extent_list(Ino ino) {
   wire::ExtentsListReq req;
   req.ino = ino;
   Answer<wire::ExtentsListReply> got = co_await ops_.client().send_to<wire::ExtentsListReq>(
@@ -51,11 +63,6 @@ Task<Result<ExtentList>> VolumeImpl::extents(Ino ino) {
   list.gen = got.reply.gen;
   list.size = got.reply.size;
   list.storage_class = storage_class();
-  if (views_->volume().allowed_storage_class.size() > 1) {  // only then may a file have another
-    Result<wire::InodeInfo> info = co_await ops_.inode(ino);
-    if (!info.ok()) co_return info.error();
-    list.storage_class = info->storage_class;
-  }
   list.keys.reserve(got.reply.extents.size());
   for (const wire::ExtentKey& k : got.reply.extents) list.keys.push_back(from_wire(k));
   co_return list;

@@ -32,15 +32,17 @@ class VolumeImpl final : public Volume {
 
   Task<Result<FsStat>> statfs() override;
   Task<Result<Attr>> lookup(Ino dir, std::string name) override;
+  Task<Result<OpenResult>> lookup_open(Ino dir, std::string name) override;
   Task<Result<Attr>> getattr(Ino ino) override;
   Task<Result<Attr>> setattr(Ino ino, SetAttr change) override;
   Task<Result<Attr>> truncate(Ino ino, std::uint64_t size) override;
   Task<Result<DirPage>> readdir(Ino dir, std::string marker, std::uint32_t limit) override;
   Task<Result<Attr>> create(Ino dir, std::string name, std::uint32_t mode, std::string target,
                             Caller who, Progress& progress) override;
+  Task<Result<Attr>> tmpfile(Ino dir, std::uint32_t mode, Caller who, Progress& progress) override;
   Task<Result<Attr>> unlink(Ino dir, std::string name, bool is_dir, Progress& progress) override;
   Task<Result<Attr>> rename(Ino dir, std::string name, Ino new_dir, std::string new_name,
-                            bool no_replace, Progress& progress) override;
+                            bool no_replace, Progress& progress, RenameHints hints) override;
   Task<Result<Attr>> link(Ino ino, Ino dir, std::string name, Progress& progress) override;
   Task<Result<std::string>> readlink(Ino ino) override;
   Task<Result<void>> evict(Ino ino) override;
@@ -90,7 +92,8 @@ class VolumeImpl final : public Volume {
   [[nodiscard]] Result<void> may_change(const std::string& name) const;
 
   Task<Result<void>> find_root();
-  Task<Result<Attr>> placeholder(wire::LookupReply name) const;
+  Task<Result<Attr>> attr_of(Ino ino);
+  Task<Result<ExtentList>> extent_list(Ino ino);
   Task<void> fill_attrs(std::vector<DirEntry>* entries);
   Task<Result<wire::BatchInodeGetReply>> batch_get(std::uint64_t partition,
                                                    std::vector<Ino> inodes);

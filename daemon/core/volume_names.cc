@@ -10,6 +10,7 @@
 #include "daemon/core/op_create.h"
 #include "daemon/core/op_link.h"
 #include "daemon/core/op_rename.h"
+#include "daemon/core/op_tmpfile.h"
 #include "daemon/core/op_unlink.h"
 #include "daemon/core/volume_impl.h"
 
@@ -43,6 +44,13 @@ std::vector<DirEntry> to_entries(const wire::ReadDirReply& reply, const std::str
   return out;
 }
 
+/// Run a task for its result's sake, beside tasks of other types. `to` lives in the waiter's frame.
+template <class T>
+Task<bool> store(Task<T> task, T* to) {
+  *to = co_await task;
+  co_return true;
+}
+
 }  // namespace
 
 Task<Result<Attr>> VolumeImpl::lookup(Ino dir, std::string name) {
@@ -53,12 +61,45 @@ Task<Result<Attr>> VolumeImpl::lookup(Ino dir, std::string name) {
   const Busy busy(*this);
   Result<wire::LookupReply> there = co_await ops_.lookup(dir, std::move(name));
   if (!there.ok()) co_return there.error();
-  Result<wire::InodeInfo> info = co_await ops_.inode(there->ino);
+  Result<Attr> attr = co_await attr_of(there->ino);
+  co_return attr;
+}
+
+/// Attributes of what a name stands for. A name without an inode: a file without rights stands for
+/// it, so that it can be removed. Source: CubeFS client/fs/dir.go (Lookup, DummyInode).
+Task<Result<Attr>> VolumeImpl::attr_of(Ino ino) {
+  Result<wire::InodeInfo> info = co_await ops_.inode(ino);
   if (info.ok()) co_return to_attr(*info);
   if (info.error().code != ENOENT) co_return info.error();
-  // A name without an inode: a file without rights stands for it, so that it can be removed.
-  // Source: CubeFS client/fs/dir.go (Lookup, DummyInode).
-  co_return Attr{.ino = there->ino, .mode = S_IFREG, .nlink = 1};
+  co_return Attr{.ino = ino, .mode = S_IFREG, .nlink = 1};
+}
+
+Task<Result<OpenResult>> VolumeImpl::lookup_open(Ino dir, std::string name) {
+  const Result<void> open = open_for_use();
+  if (!open.ok()) co_return open.error();
+  const Result<void> good = check_name(name);
+  if (!good.ok()) co_return good.error();
+  const Busy busy(*this);
+  Result<wire::LookupReply> there = co_await ops_.lookup(dir, std::move(name));
+  if (!there.ok()) co_return there.error();
+  OpenResult out;
+  // The dentry tells the type early. Where it is wrong (a name replaced by another type keeps its
+  // first one) the list is not asked for, or not used.
+  Result<ExtentList> list = make_error(ENODATA, {});
+  std::vector<Task<bool>> asks;
+  Result<Attr> attr = make_error(EIO, {});
+  asks.push_back(store(attr_of(there->ino), &attr));
+  if (S_ISREG(wire::from_go_mode(there->mode))) {
+    asks.push_back(store(extent_list(there->ino), &list));
+  }
+  (void)co_await when_all<bool>(loop_, std::move(asks));
+  if (!attr.ok()) co_return attr.error();
+  out.attr = std::move(attr).value();
+  out.has_extents = list.ok() && S_ISREG(out.attr.mode);
+  if (!out.has_extents) co_return out;
+  out.extents = std::move(list).value();
+  out.extents.storage_class = out.attr.storage_class;
+  co_return out;
 }
 
 // ---------------------------------------------------------------- readdir
@@ -135,6 +176,16 @@ Task<Result<Attr>> VolumeImpl::create(Ino dir, std::string name, std::uint32_t m
   co_return done;
 }
 
+Task<Result<Attr>> VolumeImpl::tmpfile(Ino dir, std::uint32_t mode, Caller who,
+                                       Progress& progress) {
+  const Result<void> may = open_for_change();
+  if (!may.ok()) co_return may.error();
+  const Busy busy(*this);
+  TmpfileOp op(ops_, progress, dir, S_IFREG | (mode & ~S_IFMT), who);
+  Result<Attr> done = co_await op.run();
+  co_return done;
+}
+
 Task<Result<Attr>> VolumeImpl::unlink(Ino dir, std::string name, bool is_dir, Progress& progress) {
   const Result<void> may = may_change(name);
   if (!may.ok()) co_return may.error();
@@ -145,13 +196,14 @@ Task<Result<Attr>> VolumeImpl::unlink(Ino dir, std::string name, bool is_dir, Pr
 }
 
 Task<Result<Attr>> VolumeImpl::rename(Ino dir, std::string name, Ino new_dir, std::string new_name,
-                                      bool no_replace, Progress& progress) {
+                                      bool no_replace, Progress& progress, RenameHints hints) {
   Result<void> may = may_change(name);
   if (may.ok()) may = check_name(new_name);
   if (!may.ok()) co_return may.error();
   const Busy busy(*this);
-  RenameOp op(ops_, progress,
-              RenameOp::Args{dir, std::move(name), new_dir, std::move(new_name), no_replace});
+  RenameOp op(
+      ops_, progress,
+      RenameOp::Args{dir, std::move(name), new_dir, std::move(new_name), no_replace, hints});
   Result<Attr> done = co_await op.run();
   co_return done;
 }

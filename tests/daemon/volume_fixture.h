@@ -131,9 +131,13 @@ class VolumeTest : public ::testing::Test {
     return await(volume_->unlink(dir, name, is_dir, progress));
   }
   Result<Attr> rename(Ino dir, const std::string& name, Ino to, const std::string& new_name,
-                      bool no_replace = false) {
+                      bool no_replace = false, RenameHints hints = {}) {
     Progress progress;
-    return await(volume_->rename(dir, name, to, new_name, no_replace, progress));
+    return await(volume_->rename(dir, name, to, new_name, no_replace, progress, hints));
+  }
+  Result<Attr> tmpfile(Ino dir, std::uint32_t mode = 0600) {
+    Progress progress;
+    return await(volume_->tmpfile(dir, mode, Caller{1000, 100}, progress));
   }
   Result<Attr> link(Ino ino, Ino dir, const std::string& name) {
     Progress progress;

@@ -90,6 +90,11 @@ class FakeVolume final : public Volume {
     if (error != 0) co_return make_error(error, "lookup");
     co_return file();
   }
+  Task<Result<OpenResult>> lookup_open(Ino, std::string name) override {
+    last_name = name;
+    if (error != 0) co_return make_error(error, "lookup");
+    co_return OpenResult{.attr = file()};
+  }
   Task<Result<Attr>> getattr(Ino) override { co_return file(); }
   Task<Result<Attr>> setattr(Ino, SetAttr change) override {
     Attr attr = file();
@@ -117,9 +122,15 @@ class FakeVolume final : public Volume {
     attr.mode = mode;
     co_return attr;
   }
+  Task<Result<Attr>> tmpfile(Ino, std::uint32_t mode, Caller, Progress&) override {
+    Attr attr = file();
+    attr.mode = mode;
+    attr.nlink = 0;
+    co_return attr;
+  }
   Task<Result<Attr>> unlink(Ino, std::string, bool, Progress&) override { co_return file(); }
   Task<Result<Attr>> rename(Ino, std::string name, Ino, std::string new_name, bool no_replace,
-                            Progress&) override {
+                            Progress&, RenameHints) override {
     last_name = name + ">" + new_name + (no_replace ? "!" : "");
     co_return Attr{};
   }
