@@ -55,7 +55,7 @@ survives_kill() {
   local d=$MNT/kill i pid
   mkdir -p "$d" || return 1
   (
-    for i in $(seq 1 60); do
+    for i in $(seq 1 "$([ $SHORT = 1 ] && echo 15 || echo 60)"); do
       head -c 20000 /dev/urandom >"$d/f$i" || exit 1
       mv "$d/f$i" "$d/g$i" || exit 1
       cmp "$d/g$i" "$d/g$i" || exit 1
@@ -129,7 +129,7 @@ check cluster-up curl_ready
 check mount mount_volume test "$MNT"
 check mount-shown shows_mount
 check rmmod-refused-while-mounted busy_refused
-[ $SHORT = 1 ] || check bpf-trace-counts bpf_counts
+check bpf-trace-counts bpf_counts
 export CFS_TEST_DIR=$MNT
 export CFS_TEST_MASTER=$MASTER
 if [ $SHORT = 1 ]; then
@@ -143,11 +143,9 @@ else
   "$B/tests/kernel/data_test" --gtest_brief=1 || failed=1
 fi
 check persists-over-remount persists
-if [ $SHORT = 0 ]; then # the channel test, which runs before, kills daemons on every kernel
-  check survives-daemon-kill survives_kill
-  check killable-without-daemon killable_without_daemon
-  check forced-umount-without-daemon forced_umount_without_daemon
-fi
+check survives-daemon-kill survives_kill
+check killable-without-daemon killable_without_daemon
+check forced-umount-without-daemon forced_umount_without_daemon
 check no-requests-left no_requests_left
 check umount-and-unload unloads
 exit $failed
