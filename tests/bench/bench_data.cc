@@ -23,7 +23,7 @@ struct Target {
 
 struct Options {
   std::vector<std::string> targets;
-  std::string baseline, ceiling, owner, tcp, sink, json;
+  std::string baseline, ceiling, owner, tcp, sink, json, group = "all";
   Scale scale;
   int rounds = 7;
 };
@@ -79,8 +79,7 @@ class Bench {
     const Result<void> done = work();
     const Cost cost = meter.stop();
     if (!done)
-      return make_error(done.error().code,
-                        target + ": " + what.name + ": " + done.error().text());
+      return make_error(done.error().code, target + ": " + what.name + ": " + done.error().text());
     if (round >= 0) results_.add(what, target, cost);
     return {};
   }
@@ -90,7 +89,13 @@ class Bench {
       const auto ready = prepare(t.dir);
       if (!ready) return ready;
     }
-    const std::vector<Workload> workloads = data_workloads(options_.scale);
+    const Result<void> large = options_.group == "small" ? Result<void>{} : large_files(round);
+    return !large || options_.group == "large" ? large : small_files(round);
+  }
+
+  /// The bounds stand beside the first two: writing and cold reading.
+  Result<void> large_files(int round) {
+    const std::vector<Workload> workloads = large_file_workloads(options_.scale);
     for (std::size_t i = 0; i < workloads.size(); ++i) {
       const auto done = one_workload(workloads[i], round);
       if (!done) return done;
@@ -100,15 +105,23 @@ class Bench {
     return {};
   }
 
+  Result<void> small_files(int round) {
+    for (const Workload& w : small_file_workloads(options_.scale)) {
+      const auto done = one_workload(w, round);
+      if (!done) return done;
+    }
+    return {};
+  }
+
   /// Each round begins with another target.
   Result<void> one_workload(const Workload& w, int round) {
     const std::size_t n = targets_.size();
     for (std::size_t i = 0; i < n; ++i) {
       const Target& t = targets_[(i + static_cast<std::size_t>(round + 1)) % n];
-      if (w.cold) {
-        const auto dropped = drop_caches();
-        if (!dropped) return dropped;
-      }
+      Result<void> ready;
+      if (w.cache == Workload::Cache::kCold) ready = drop_caches();
+      if (w.cache == Workload::Cache::kWarm) ready = w.run(t.dir, round);
+      if (!ready) return ready;
       const auto done = measure(w.what, t.name, round, [&] { return w.run(t.dir, round); });
       if (!done) return done;
     }
@@ -174,6 +187,9 @@ int main(int argc, char** argv) {
   app.add_option("--mib", o.scale.file_mib, "size of the large file")->capture_default_str();
   app.add_option("--files", o.scale.files, "small files a round")->capture_default_str();
   app.add_option("--operations", o.scale.operations, "random reads or writes a round")
+      ->capture_default_str();
+  app.add_option("--group", o.group, "which work")
+      ->check(CLI::IsMember({"all", "large", "small"}))
       ->capture_default_str();
   app.add_option("--json", o.json, "write every round's figures to this file");
   auto* sink = app.add_option("--sink", o.sink, "IP:PORT: only take what --tcp sends");

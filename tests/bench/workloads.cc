@@ -191,30 +191,32 @@ std::string big(const std::string& dir) {
   return dir + "/big";
 }
 
+}  // namespace
+
 std::vector<Workload> large_file_workloads(const Scale& s) {
   const auto mib = static_cast<double>(s.file_mib);
   const auto ops = static_cast<double>(s.operations);
   return {
       {{"write 1 MiB, fsync", mib, true},
-       false,
+       Workload::Cache::kAsIs,
        [s](const std::string& d, int r) { return write_sequentially(big(d), s.file_mib, r); }},
       {{"read 1 MiB, cold", mib, true},
-       true,
+       Workload::Cache::kCold,
        [s](const std::string& d, int) { return read_sequentially(big(d), s.file_mib); }},
       {{"read 1 MiB, cached", mib, true},
-       false,
+       Workload::Cache::kWarm,
        [s](const std::string& d, int) { return read_sequentially(big(d), s.file_mib); }},
       {{"random read 4 KiB, depth 1", ops, false},
-       true,
+       Workload::Cache::kCold,
        [s](const std::string& d, int r) { return random_one(big(d), s, r, false); }},
       {{"random read 4 KiB, depth 64", ops, false},
-       true,
+       Workload::Cache::kCold,
        [s](const std::string& d, int r) { return random_deep(big(d), s, r, false); }},
       {{"random write 4 KiB, depth 1", ops, false},
-       false,
+       Workload::Cache::kAsIs,
        [s](const std::string& d, int r) { return random_one(big(d), s, r, true); }},
       {{"random write 4 KiB, depth 64", ops, false},
-       false,
+       Workload::Cache::kAsIs,
        [s](const std::string& d, int r) { return random_deep(big(d), s, r, true); }},
   };
 }
@@ -223,32 +225,24 @@ std::vector<Workload> small_file_workloads(const Scale& s) {
   const auto files = static_cast<double>(s.files);
   return {
       {{"create, write 4 KiB, close", files, false},
-       false,
+       Workload::Cache::kAsIs,
        [s](const std::string& d, int r) { return create_small(d, s, r); }},
       {{"stat, cold", files, false},
-       true,
+       Workload::Cache::kCold,
        [s](const std::string& d, int r) { return stat_small(d, s, r); }},
       {{"stat, cached", files, false},
-       false,
+       Workload::Cache::kWarm,
        [s](const std::string& d, int r) { return stat_small(d, s, r); }},
       {{"open, read 4 KiB, close, cold", files, false},
-       true,
+       Workload::Cache::kCold,
        [s](const std::string& d, int r) { return read_small(d, s, r); }},
       {{"open, read 4 KiB, close, cached", files, false},
-       false,
+       Workload::Cache::kWarm,
        [s](const std::string& d, int r) { return read_small(d, s, r); }},
       {{"unlink", files, false},
-       false,
+       Workload::Cache::kAsIs,
        [s](const std::string& d, int r) { return unlink_small(d, s, r); }},
   };
-}
-
-}  // namespace
-
-std::vector<Workload> data_workloads(const Scale& scale) {
-  std::vector<Workload> all = large_file_workloads(scale);
-  for (Workload& w : small_file_workloads(scale)) all.push_back(std::move(w));
-  return all;
 }
 
 Result<void> drop_caches() {

@@ -23,14 +23,16 @@ struct Scale {
   std::size_t operations = 400;  ///< random reads and writes
 };
 
+/// kCold: caches are dropped before each run; kWarm: the work is done once, unmeasured, before.
 struct Workload {
   Results::Workload what;
-  bool cold = false;  ///< caches are dropped before
+  enum class Cache : std::uint8_t { kAsIs, kCold, kWarm } cache = Cache::kAsIs;
   std::function<Result<void>(const std::string& dir, int round)> run;
 };
 
 /// In the order in which they must run: later ones use the files of earlier ones.
-std::vector<Workload> data_workloads(const Scale& scale);
+std::vector<Workload> large_file_workloads(const Scale& scale);
+std::vector<Workload> small_file_workloads(const Scale& scale);
 
 Result<void> drop_caches();
 Result<void> prepare(const std::string& dir);
