@@ -256,7 +256,7 @@ TEST_P(ProgressTest, RenameOfADirectoryOverAnEmptyOne) {
       });
 }
 
-INSTANTIATE_TEST_SUITE_P(Masks, ProgressTest, ::testing::Values("off", "rename", "all"),
+INSTANTIATE_TEST_SUITE_P(Masks, ProgressTest, ::testing::Values("off", "rename", "all", "pause"),
                          [](const auto& info) { return std::string(info.param); });
 
 }  // namespace
