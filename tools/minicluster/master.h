@@ -69,7 +69,6 @@ class MasterApi {
   std::string get_cluster(const MasterRequest& r);
   std::string qos_upload(const MasterRequest& r);
   std::string acl_op(const MasterRequest& r);
-  std::string quota_list(const MasterRequest& r);
   std::string version_list(const MasterRequest& r);
   std::string user_ak_info(const MasterRequest& r);
   std::string push_addr(const MasterRequest& r);
@@ -80,6 +79,12 @@ class MasterApi {
   std::string update_vol(const MasterRequest& r);
   std::string forbid_vol(const MasterRequest& r);
   std::string delete_vol(const MasterRequest& r);
+  // master_quota.cc
+  std::string quota_create(const MasterRequest& r);
+  std::string quota_update(const MasterRequest& r);
+  std::string quota_delete(const MasterRequest& r);
+  std::string quota_list(const MasterRequest& r);
+  std::string uid_op(const MasterRequest& r);
   // master_mini.cc
   std::string mini_fault(const MasterRequest& r);
   std::string mini_stats(const MasterRequest& r);

@@ -126,14 +126,6 @@ std::string MasterApi::acl_op(const MasterRequest& r) {
   });
 }
 
-std::string MasterApi::quota_list(const MasterRequest& r) {
-  return with_volume(cluster_, r, [](const Volume&) {
-    wire::QuotaList reply;
-    reply.quotas.nil = false;
-    return encode_reply(reply);
-  });
-}
-
 std::string MasterApi::version_list(const MasterRequest& r) {
   return with_volume(cluster_, r, [](const Volume&) {
     wire::VolVersionList reply;

@@ -108,14 +108,14 @@ void fill_settings(wire::SimpleVolView& out, const Volume& v) {
   out.trash_interval_min = v.trash_interval_min;
   out.forbidden = v.forbidden;
   out.vol_storage_class = v.storage_class;
-  out.allowed_storage_class.push_back(v.storage_class);
+  if (v.allowed_classes.empty()) out.allowed_storage_class.push_back(v.storage_class);
+  for (uint32_t allowed : v.allowed_classes) out.allowed_storage_class.push_back(allowed);
   out.forbid_proto_ver0 = v.refuse_proto0;
   out.quota_of_storage_class = class_stat(v, 0, 0);
 }
 
 /// Settings that this cluster does not have; clients only need them to be there.
 void fill_unused(wire::SimpleVolView& out) {
-  out.uids.push_back({0, false});
   out.dp_repair_block_size = CFS_BLOCK_SIZE;
   out.access_time_interval_s = 86400;
   out.remote_cache_ttl_s = 432000;
@@ -126,6 +126,15 @@ void fill_unused(wire::SimpleVolView& out) {
   out.remote_cache_same_region_ms = 100;
   out.qos_info.items.push_back({"FlowRead", 3, uint64_t{32} << 30, 0});
   out.qos_info.items.push_back({"FlowWrite", 4, uint64_t{32} << 30, 0});
+}
+
+/// A volume without limits names the superuser only, as recorded.
+void fill_users(wire::SimpleVolView& out, Cluster& cluster, const Volume& v) {
+  if (!v.user_limits.contains(0)) out.uids.push_back({0, false});
+  for (const auto& [uid, limit] : v.user_limits) {
+    const Usage used = cluster.meta().usage_of(v.name, UsageKind::kUser, uid);
+    out.uids.push_back({uid, used.bytes >= limit});
+  }
 }
 
 void fill_data_counts(wire::SimpleVolView& out, Cluster& cluster, const Volume& v) {
@@ -229,6 +238,7 @@ wire::SimpleVolView simple_vol_view(Cluster& cluster, const Volume& volume) {
   fill_settings(out, volume);
   fill_unused(out);
   fill_data_counts(out, cluster, volume);
+  fill_users(out, cluster, volume);
   Totals totals = totals_of(cluster, volume.name);
   out.inode_count = totals.sum.inodes;
   out.dentry_count = totals.sum.dentries;

@@ -78,6 +78,8 @@ MetaReply do_create_dentry(MetaCall& c, const wire::CreateDentryReq& req) {
 }
 
 MetaReply do_quota_create_dentry(MetaCall& c, const wire::QuotaCreateDentryReq& req) {
+  uint8_t rc = check_quotas(c.config.over_files, req.quota_ids);
+  if (rc != CFS_RC_OK) return reply_text(rc, "CreateDentry is over quota");
   return create(c, req.pino, req.name, {req.ino, req.mode});
 }
 

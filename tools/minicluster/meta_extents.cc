@@ -152,6 +152,9 @@ MetaReply do_extent_add_check(MetaCall& c, const wire::ExtentAddCheckReq& req) {
   std::optional<Inode> inode = c.store.inode(req.ino);
   if (!inode || inode->deleted) return reply_none(CFS_RC_NOT_EXIST);
   if (!class_matches(*inode, req.storage_class)) return class_mismatch(*inode, req.storage_class);
+  if (uint8_t rc = check_bytes(c.config, inode->info); rc != CFS_RC_OK) {
+    return reply_text(rc, "CheckQuota is over quota");
+  }
   ExtentList list = c.store.extents(req.ino), freed;
   if (!append_checked(list, req.extent, req.discard, &freed)) {
     c.store.free_extents({req.extent});
@@ -167,6 +170,9 @@ MetaReply do_batch_extents_add(MetaCall& c, const wire::BatchExtentsAddReq& req)
   std::optional<Inode> inode = c.store.inode(req.ino);
   if (!inode || inode->deleted) return reply_none(CFS_RC_NOT_EXIST);
   if (!class_matches(*inode, req.storage_class)) return class_mismatch(*inode, req.storage_class);
+  if (uint8_t rc = check_bytes(c.config, inode->info); rc != CFS_RC_OK) {
+    return reply_text(rc, "CheckQuota is over quota");
+  }
   ExtentList list = c.store.extents(req.ino), freed;
   for (const ExtentKey& key : req.extents) append_unchecked(list, key, &freed);
   c.store.free_extents(freed);
@@ -186,6 +192,10 @@ MetaReply do_truncate(MetaCall& c, const wire::TruncateReq& req) {
   }
   if (inode->deleted) return reply_none(CFS_RC_NOT_EXIST);
   if (inode->is_dir()) return reply_none(CFS_RC_ARG_MISMATCH);
+  const bool grows = req.size > inode->info.size;
+  if (uint8_t rc = check_bytes(c.config, inode->info); grows && rc != CFS_RC_OK) {
+    return reply_text(rc, "truncate is over quota");
+  }
   ExtentList list = c.store.extents(req.ino);
   c.store.free_extents(cut(list, req.size));
   inode->info.size = req.size;

@@ -26,6 +26,7 @@ MetaReply create(MetaCall& c, const NewInode& wanted) {
   Inode inode;
   uint8_t rc = make_inode(c, wanted, &inode);
   if (rc == CFS_RC_ERR) return reply_text(rc, "storage type of the new inode is not specified");
+  if (rc == CFS_RC_NO_SPACE) return reply_text(rc, "CreateInode is over quota");
   if (rc != CFS_RC_OK) return reply_none(rc);
   return reply_json(wire::InodeReply{changed_info(inode, c.now)});
 }
@@ -60,7 +61,25 @@ wire::InodeInfo read_info(const Inode& inode, int64_t now, bool inner) {
   return info;
 }
 
+uint8_t check_quotas(const std::set<uint32_t>& full, const std::vector<uint32_t>& quota_ids) {
+  for (uint32_t id : quota_ids) {
+    if (full.contains(id)) return CFS_RC_NO_SPACE;
+  }
+  return CFS_RC_OK;
+}
+
+uint8_t check_bytes(const PartitionConfig& config, const wire::InodeInfo& info) {
+  if (config.full_users.contains(info.uid)) return CFS_RC_NO_SPACE;
+  for (const auto& [id, mark] : info.quotas) {
+    if (config.full_bytes.contains(static_cast<uint32_t>(id))) return CFS_RC_NO_SPACE;
+  }
+  return CFS_RC_OK;
+}
+
 uint8_t make_inode(MetaCall& c, const NewInode& wanted, Inode* made) {
+  // Literally: a user at his limit is answered "not exist". Source: partition_op_inode.go.
+  if (c.config.full_users.contains(wanted.uid)) return CFS_RC_NOT_EXIST;
+  if (uint8_t rc = check_quotas(c.config.full_files, wanted.quota_ids); rc != CFS_RC_OK) return rc;
   uint32_t storage_class = class_of(c.config, wanted.storage_type);
   if (storage_class == CFS_CLASS_UNSPECIFIED) return CFS_RC_ERR;
   Counters& counters = c.store.counters();

@@ -39,6 +39,13 @@ struct NewInode {
 /// Allocates a number and stores the inode; 0xFB when the range is used up, 0xF8 without a class.
 [[nodiscard]] uint8_t make_inode(MetaCall& c, const NewInode& wanted, Inode* made);
 
+/// 0xEE when one of the quotas is in `full`, else Ok. Source: metanode/meta_quota_manager.go
+/// (IsOverQuota).
+[[nodiscard]] uint8_t check_quotas(const std::set<uint32_t>& full,
+                                   const std::vector<uint32_t>& quota_ids);
+/// May the inode get more bytes? 0xEE when its user or one of its quotas is at its limit.
+[[nodiscard]] uint8_t check_bytes(const PartitionConfig& config, const wire::InodeInfo& info);
+
 /// nlink - 1 with everything that follows from it; the inode may be gone afterwards.
 void drop_link(PartitionStore& store, Inode& inode, int64_t now);
 

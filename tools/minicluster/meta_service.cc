@@ -6,6 +6,8 @@
 #include <thread>
 #include <vector>
 
+#include "tools/minicluster/quota.h"
+
 namespace cfs::mini {
 namespace {
 
@@ -104,10 +106,13 @@ MetaReply MetaService::execute_in(Txn& txn, const wire::Packet& request) {
   const MetaPartition* mp = topology->meta_partition(request.h.partition_id);
   if (mp == nullptr) return failed(CFS_RC_ERR, "meta partition is gone");
   PartitionConfig config = topology->config_of(*mp);
+  const Volume* volume = topology->volume(mp->volume);
+  const bool write = op_class(request.h.opcode) == OpClass::kWrite;
+  if (write && volume != nullptr) fill_limits(txn, *topology, *volume, &config);
   PartitionStore store(txn, mp->id);
   MetaCall call{store, config, request.h.opcode, request.h.proto_version, request.data, unix_now()};
   MetaReply reply = apply(call);
-  if (op_class(request.h.opcode) == OpClass::kWrite) store.flush();
+  if (write) store.flush();
   return reply;
 }
 
@@ -233,6 +238,11 @@ std::optional<MetaService::Obstacle> MetaService::leader_obstacle(const MetaPart
 Counters MetaService::counters_of(uint64_t partition) {
   std::unique_ptr<Txn> txn = store_.begin_read();
   return PartitionStore(*txn, partition).counters();
+}
+
+Usage MetaService::usage_of(const std::string& volume, UsageKind kind, uint64_t id) {
+  std::unique_ptr<Txn> txn = store_.begin_read();
+  return volume_usage(*txn, *topology_.get(), volume, kind, id);
 }
 
 std::map<std::string, OpCounts> MetaService::op_counts() const {

@@ -64,6 +64,7 @@ class MetaService {
   bool move_leader(uint64_t partition, size_t member);
 
   [[nodiscard]] Counters counters_of(uint64_t partition);
+  [[nodiscard]] Usage usage_of(const std::string& volume, UsageKind kind, uint64_t id);
   [[nodiscard]] std::map<std::string, OpCounts> op_counts() const;
 
   void set_policy(const ReclaimPolicy& policy);

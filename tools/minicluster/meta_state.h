@@ -10,6 +10,7 @@
 /// Source    CubeFS v3.5.3, metanode/partition_op_*.go, partition_fsmop_*.go, transaction.go.
 #pragma once
 
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +30,10 @@ struct PartitionConfig {
   bool refuse_proto0 = true;               ///< ForbidWriteOpOfProtoVer0
   uint64_t dir_limit = 20'000'000;         ///< DirChildrenNumLimit
   int64_t delete_lock_h = 0;               ///< DeleteLockTime
+  std::set<uint32_t> full_files;           ///< quotas without room for one more inode
+  std::set<uint32_t> over_files;           ///< quotas with more inodes than they may have
+  std::set<uint32_t> full_bytes;           ///< quotas without room for one more byte
+  std::set<uint32_t> full_users;           ///< users who may not have more bytes
 };
 
 /// Answer of the state machine. kEcho: the request's own body goes back.

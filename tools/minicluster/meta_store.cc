@@ -24,6 +24,10 @@ std::string key3(uint64_t a, uint64_t b, std::string_view tail) {
   return key2(a, b).append(tail);
 }
 
+std::string usage_key(uint64_t partition, UsageKind kind, uint64_t id) {
+  return be64(partition) + static_cast<char>(kind) + be64(id);
+}
+
 /// Appends numbers and strings to a value.
 class Writer {
  public:
@@ -170,10 +174,12 @@ void PartitionStore::put_inode(const Inode& inode) {
   std::optional<Inode> old = this->inode(inode.info.ino);
   if (old) {
     counters_.bytes -= old->info.size;
+    charge(*old, -1);
   } else {
     ++counters_.inodes;
   }
   counters_.bytes += inode.info.size;
+  charge(inode, +1);
   Writer w;
   write_inode(w, inode);
   txn_.put(Table::kInode, key2(partition_, inode.info.ino), w.take());
@@ -183,6 +189,7 @@ void PartitionStore::erase_inode(uint64_t ino) {
   std::optional<Inode> old = inode(ino);
   if (!old) return;
   counters_.bytes -= old->info.size;
+  charge(*old, -1);
   --counters_.inodes;
   txn_.del(Table::kInode, key2(partition_, ino));
   txn_.del(Table::kExtents, key2(partition_, ino));
@@ -192,6 +199,35 @@ void PartitionStore::erase_inode(uint64_t ino) {
     return true;
   });
   for (const std::string& name : names) erase_xattr(ino, name);
+}
+
+Usage PartitionStore::usage(UsageKind kind, uint64_t id) {
+  auto value = txn_.get(Table::kUsage, usage_key(partition_, kind, id));
+  if (!value) return {};
+  Reader r(*value);
+  Usage usage;
+  usage.files = r.u64();
+  usage.bytes = r.u64();
+  return usage;
+}
+
+/// An inode without a name is no longer its user's. Source: metanode/partition_fsmop_inode.go
+/// (fsmUnlinkInode, updateUsedInfo).
+void PartitionStore::charge(const Inode& inode, int sign) {
+  if (inode.deleted || inode.info.nlink == 0) return;
+  charge_one(UsageKind::kUser, inode.info.uid, inode, sign);
+  for (const auto& [id, mark] : inode.info.quotas) {
+    if (!mark.root) charge_one(UsageKind::kQuota, id, inode, sign);
+  }
+}
+
+void PartitionStore::charge_one(UsageKind kind, uint64_t id, const Inode& inode, int sign) {
+  Usage usage = this->usage(kind, id);
+  usage.files += sign > 0 ? uint64_t{1} : -uint64_t{1};
+  usage.bytes += sign > 0 ? inode.info.size : -inode.info.size;
+  Writer w;
+  w.u64(usage.files).u64(usage.bytes);
+  txn_.put(Table::kUsage, usage_key(partition_, kind, id), w.take());
 }
 
 ExtentList PartitionStore::extents(uint64_t ino) {

@@ -43,6 +43,15 @@ struct Counters {
   uint64_t transactions = 0;  ///< not yet forgotten
 };
 
+/// What counts against a limit.
+struct Usage {
+  uint64_t files = 0;  ///< inodes of any type
+  uint64_t bytes = 0;
+};
+
+/// Whose usage: inodes of a directory quota (without its root directory), or of a user.
+enum class UsageKind : uint8_t { kQuota, kUser };
+
 /// What an open transaction has done to an inode, enough to undo it.
 struct TxInodeUndo {
   enum Kind : uint8_t { kCreated, kLinked, kUnlinked };
@@ -71,6 +80,9 @@ class PartitionStore {
   void put_inode(const Inode& inode);
   /// Removes inode, extents and attributes; the extents are *not* freed.
   void erase_inode(uint64_t ino);
+
+  /// Sums over the partition's inodes that have a name.
+  [[nodiscard]] Usage usage(UsageKind kind, uint64_t id);
 
   [[nodiscard]] ExtentList extents(uint64_t ino);
   void put_extents(uint64_t ino, const ExtentList& list);
@@ -121,6 +133,9 @@ class PartitionStore {
                                                                                   size_t limit);
 
  private:
+  void charge(const Inode& inode, int sign);
+  void charge_one(UsageKind kind, uint64_t id, const Inode& inode, int sign);
+
   Txn& txn_;
   const uint64_t partition_;
   Counters counters_;

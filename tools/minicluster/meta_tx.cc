@@ -283,6 +283,8 @@ MetaReply do_tx_create_dentry(MetaCall& c, const wire::TxCreateDentryReq& req) {
   TransactionInfo tx;
   uint8_t rc = check_dentry_part(c, req.tx, req.pino, req.name, &tx);
   if (rc != CFS_RC_OK) return reply_echo(rc);
+  rc = check_quotas(c.config.over_files, req.quota_ids);
+  if (rc != CFS_RC_OK) return reply_text(rc, "CreateDentry is over quota");
   bool existed = c.store.dentry(req.pino, req.name).has_value();
   MetaReply reply = add_dentry(c, req.pino, req.name, {req.ino, req.mode}, tx.tx_id);
   if (reply.result == CFS_RC_OK && !existed) {

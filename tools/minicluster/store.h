@@ -38,6 +38,7 @@ enum class Table : unsigned {
   kReclaim,   ///< partition, ino -> time the last name went away
   kFreed,     ///< partition, order -> extent key to be deleted on the data nodes
   kTopology,  ///< "topology" -> volumes and partitions as JSON
+  kUsage,     ///< partition, kind, id -> files and bytes of a quota or a user
   kCount,
 };
 

@@ -21,6 +21,22 @@
 
 namespace cfs::mini {
 
+/// Directory of a quota.
+struct QuotaDir {
+  std::string path;  ///< from the volume's root
+  uint64_t root = 0;
+  uint64_t partition = 0;
+};
+
+/// Limits of what lies below some directories.
+struct DirQuota {
+  uint32_t id = 0;
+  int64_t create_time = 0;  ///< unix seconds
+  std::vector<QuotaDir> dirs;
+  uint64_t max_files = UINT64_MAX;
+  uint64_t max_bytes = UINT64_MAX;
+};
+
 /// Settings of a volume; defaults are those of a volume created without parameters.
 struct Volume {
   uint64_t id = 0;
@@ -46,7 +62,10 @@ struct Volume {
   bool forbidden = false;
   bool refuse_proto0 = true;
   std::string description;
-  int64_t create_time = 0;  ///< unix seconds
+  std::vector<uint32_t> allowed_classes;     ///< empty: only storage_class
+  std::vector<DirQuota> quotas;              ///< in the order of their ids
+  std::map<uint32_t, uint64_t> user_limits;  ///< uid -> bytes
+  int64_t create_time = 0;                   ///< unix seconds
   std::string access_key;
   std::string secret_key;
 
