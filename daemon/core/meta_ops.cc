@@ -7,14 +7,16 @@
 namespace cfs {
 namespace {
 
-constexpr std::int64_t kQuotaAgeMs = 120000;
-constexpr std::size_t kQuotaMax = 10000;
 constexpr std::int64_t kCreateBudgetMs = 20000;  // per partition, when there are others
 constexpr std::int64_t kFullMs = 60000;
 constexpr std::int64_t kFailedMs = 30000;
 constexpr CallMode kRead{.read = true};
 
 }  // namespace
+
+bool refused_for_good(std::uint8_t result) {
+  return result == CFS_RC_NO_SPACE || result == CFS_RC_FORBIDDEN || result == CFS_RC_NOT_EXIST;
+}
 
 Error answer_error(std::uint8_t result, const Error& error) {
   if (error.code != 0) return error;
@@ -39,7 +41,11 @@ Attr to_attr(const wire::InodeInfo& info) {
 }
 
 MetaOps::MetaOps(Loop& loop, std::shared_ptr<ViewKeeper> views, const MountConfig& config)
-    : loop_(loop), views_(std::move(views)), client_(loop, views_, config), uniq_(client_) {}
+    : loop_(loop),
+      views_(std::move(views)),
+      client_(loop, views_, config),
+      uniq_(client_),
+      quotas_(client_, *views_) {}
 
 // ---------------------------------------------------------------- reads
 
@@ -68,39 +74,6 @@ Task<Result<wire::InodeInfo>> MetaOps::inode(Ino ino) {
     if (again) again = co_await views_->refresh_meta();  // the partition may have been split
     if (!again) co_return answer_error(got.result, got.error);
   }
-}
-
-Task<Result<MetaOps::CachedQuota>> MetaOps::quota_of(Ino dir) {
-  const std::int64_t now = Loop::now_ms();
-  const auto known = quotas_.find(dir);
-  if (known != quotas_.end() && known->second.until_ms > now) co_return known->second;
-  wire::GetInodeQuotaReq req;
-  req.ino = dir;
-  Answer<wire::GetInodeQuotaReply> got =
-      co_await client_.send_to<wire::GetInodeQuotaReq>(dir, req, kRead);
-  if (!got.ok()) co_return answer_error(got.result, got.error);
-  if (quotas_.size() >= kQuotaMax) quotas_.clear();
-  CachedQuota quota{std::move(got.reply.quotas), now + kQuotaAgeMs};
-  quotas_[dir] = quota;
-  co_return quota;
-}
-
-Task<Result<QuotaIds>> MetaOps::quota_ids(Ino dir) {
-  QuotaIds ids;
-  if (!views_->volume().enable_quota) co_return ids;
-  Result<CachedQuota> quota = co_await quota_of(dir);
-  if (!quota.ok()) co_return quota.error();
-  for (const auto& [id, mark] : quota->marks) ids.push_back(static_cast<std::uint32_t>(id));
-  co_return ids;
-}
-
-Task<Result<bool>> MetaOps::is_quota_root(Ino dir) {
-  if (!views_->volume().enable_quota) co_return false;
-  Result<CachedQuota> quota = co_await quota_of(dir);
-  if (!quota.ok()) co_return quota.error();
-  bool root = false;
-  for (const auto& [id, mark] : quota->marks) root = root || mark.root;
-  co_return root;
 }
 
 // ---------------------------------------------------------------- new inodes
@@ -147,10 +120,12 @@ Task<Answer<wire::InodeReply>> MetaOps::create_inode(NewInode what) {
     if (partition == 0) break;
     got = co_await create_inode_at(partition, what);
     if (got.lost) spdlog::warn("create: reply lost, an inode of partition {} leaks", partition);
-    if (got.ok() || got.result == CFS_RC_NO_SPACE || got.result == CFS_RC_FORBIDDEN) co_return got;
+    tell_quota(got.result, what.quota_ids, &got.error);
+    // "not exist" says that the caller's uid is at its space limit; every partition would
+    if (got.result == CFS_RC_NOT_EXIST) got.error.code = EDQUOT;
+    if (got.ok() || refused_for_good(got.result)) co_return got;
     client_.penalise(partition, got.result == CFS_RC_INODE_FULL ? kFullMs : kFailedMs);
     if (got.result == CFS_RC_INODE_FULL) (void)co_await views_->refresh_meta();
-    if (got.result == CFS_RC_NOT_EXIST) got.error.code = EDQUOT;  // the caller's uid is over limit
   }
   co_return got;
 }
@@ -165,9 +140,10 @@ Task<Answer<wire::NoBody>> MetaOps::create_dentry(Ino dir, std::string name, Ino
     req.ino = ino;
     req.name = std::move(name);
     req.mode = go_mode;
-    req.quota_ids = std::move(quota_ids);
+    req.quota_ids = quota_ids;
     Answer<wire::NoBody> got =
         co_await client_.send_to<wire::QuotaCreateDentryReq>(dir, std::move(req));
+    tell_quota(got.result, quota_ids, &got.error);
     co_return got;
   }
   wire::CreateDentryReq req;

@@ -12,11 +12,10 @@
 
 #include "daemon/core/meta_client.h"
 #include "daemon/core/progress.h"
+#include "daemon/core/quota.h"
 #include "daemon/core/uniq_ids.h"
 
 namespace cfs {
-
-using QuotaIds = wire::List<std::uint32_t>;
 
 /// What a new inode shall be.
 struct NewInode {
@@ -33,15 +32,12 @@ class MetaOps {
   [[nodiscard]] Loop& loop() { return loop_; }
   [[nodiscard]] MetaClient& client() { return client_; }
   [[nodiscard]] ViewKeeper& views() { return *views_; }
+  [[nodiscard]] Quotas& quotas() { return quotas_; }
 
   // Reads.
   Task<Result<wire::LookupReply>> lookup(Ino dir, std::string name);
   /// Asks again after a view refresh before it says ENOENT.
   Task<Result<wire::InodeInfo>> inode(Ino ino);
-  /// Quota ids of a directory (cached 120 s); empty when the volume has no quota.
-  Task<Result<QuotaIds>> quota_ids(Ino dir);
-  /// True when the directory is the root of a quota.
-  Task<Result<bool>> is_quota_root(Ino dir);
 
   // Changes.
   /// In the next partition that takes it.
@@ -69,19 +65,18 @@ class MetaOps {
   Millis settle{1000};         ///< between a foreign removal of a name and that of its link
 
  private:
-  struct CachedQuota {
-    wire::Map<std::uint64_t, wire::QuotaMark> marks;
-    std::int64_t until_ms = 0;
-  };
-  Task<Result<CachedQuota>> quota_of(Ino dir);
   Task<Answer<wire::InodeReply>> create_inode_at(std::uint64_t partition, NewInode what);
 
   Loop& loop_;
   std::shared_ptr<ViewKeeper> views_;
   MetaClient client_;
   UniqIds uniq_;
-  std::unordered_map<Ino, CachedQuota> quotas_;
+  Quotas quotas_;
 };
+
+/// A refusal of a new inode that the other partitions would repeat: quota, forbidden volume, space
+/// limit of a user. Source: CubeFS metanode/partition_op_inode.go.
+bool refused_for_good(std::uint8_t result);
 
 /// errno and text of an answer that is not Ok.
 Error answer_error(std::uint8_t result, const Error& error);

@@ -39,7 +39,7 @@ NewInode CreateOp::new_inode() const {
 }
 
 Task<Result<Attr>> CreateOp::run() {
-  Result<QuotaIds> ids = co_await ops_.quota_ids(args_.dir);
+  Result<QuotaIds> ids = co_await ops_.quotas().ids_of(args_.dir);
   if (!ids.ok()) co_return ids.error();
   quota_ids_ = std::move(ids).value();
   Result<Attr> done = co_await resume();
@@ -171,9 +171,7 @@ Task<Result<Attr>> CreateOp::run_tx() {
     if (partition == 0) break;
     last_result_ = CFS_RC_OK;
     done = co_await try_tx(partition);
-    const bool refused = last_result_ != CFS_RC_OK && last_result_ != CFS_RC_NO_SPACE &&
-                         last_result_ != CFS_RC_FORBIDDEN;
-    if (!refused) co_return done;
+    if (last_result_ == CFS_RC_OK || refused_for_good(last_result_)) co_return done;
     ops_.client().penalise(partition, 30000);
     if (last_result_ == CFS_RC_INODE_FULL) (void)co_await ops_.views().refresh_meta();
   }
@@ -203,6 +201,8 @@ Task<Result<Attr>> CreateOp::try_tx(std::uint64_t partition) {
       co_await ops_.client().send<wire::TxCreateInodeReq>(partition, std::move(req), CallMode{});
   if (!made.ok()) {
     last_result_ = made.result;
+    tell_quota(made.result, quota_ids_, &made.error);
+    if (made.result == CFS_RC_NOT_EXIST) made.error.code = EDQUOT;  // as in MetaOps::create_inode
     co_return fail(made.result, made.error);
   }
   Result<void> known = tx.adopt(partition, std::move(made.reply.tx));

@@ -17,7 +17,7 @@ LinkOp::LinkOp(MetaOps& ops, Progress& progress, Ino ino, Ino dir, std::string n
 }
 
 Task<Result<Attr>> LinkOp::run() {
-  Result<QuotaIds> ids = co_await ops_.quota_ids(dir_);
+  Result<QuotaIds> ids = co_await ops_.quotas().ids_of(dir_);
   if (!ids.ok()) co_return ids.error();
   quota_ids_ = std::move(ids).value();
   Result<Attr> done = make_error(EIO, {});

@@ -24,7 +24,7 @@ bool RenameOp::replaces_file() const {
 }
 
 Task<Result<Attr>> RenameOp::run() {
-  Result<QuotaIds> ids = co_await ops_.quota_ids(args_.new_dir);
+  Result<QuotaIds> ids = co_await ops_.quotas().ids_of(args_.new_dir);
   if (!ids.ok()) co_return ids.error();
   quota_ids_ = std::move(ids).value();
   Result<Attr> done = co_await resume();
@@ -101,8 +101,9 @@ Task<Result<void>> RenameOp::look() {
   if (hinted() && unchecked) known = co_await ask_names(none);
   if (!known.ok()) co_return known;
   if (S_ISDIR(r.mode)) {
-    Result<bool> root = co_await ops_.is_quota_root(r.ino);
-    if (root.ok() && *root) co_return make_error(EPERM, "root of a directory quota");
+    Result<bool> fixed = co_await ops_.quotas().holds_quota(r.ino);
+    if (!fixed.ok()) co_return fixed.error();
+    if (*fixed) co_return make_error(EPERM, "the path of a directory quota would change");
   }
   co_return check_types();
 }
@@ -182,7 +183,7 @@ Task<Result<Attr>> RenameOp::remove_target_dir() {
     Result<void> empty = check_empty(*info);
     if (!empty.ok()) co_return fail(empty.error());
   }
-  Result<bool> root = co_await ops_.is_quota_root(old);
+  Result<bool> root = co_await ops_.quotas().is_root(old);
   if (root.ok() && *root) co_return fail(make_error(EACCES, "root of a directory quota"));
   Result<std::uint64_t> uniq = co_await ops_.uniq_id(old);
   if (!uniq.ok()) co_return fail(uniq.error());

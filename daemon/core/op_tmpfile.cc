@@ -33,7 +33,7 @@ Task<Result<Attr>> TmpfileOp::run() {
 }
 
 Task<Result<Attr>> TmpfileOp::start() {
-  Result<QuotaIds> ids = co_await ops_.quota_ids(dir_);
+  Result<QuotaIds> ids = co_await ops_.quotas().ids_of(dir_);
   if (!ids.ok()) co_return ids.error();
   if (!log_.write(Step::kInodeSent)) co_return stopped();
   NewInode what{wire::to_go_mode(mode_), who_, {}, std::move(*ids)};

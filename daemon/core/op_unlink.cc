@@ -90,7 +90,7 @@ Task<Result<void>> UnlinkOp::check_inode(Ino ino) {
     }
   }
   if (!is_dir_) co_return Result<void>();
-  Result<bool> root = co_await ops_.is_quota_root(ino);
+  Result<bool> root = co_await ops_.quotas().is_root(ino);
   if (root.ok() && *root) co_return make_error(EACCES, "root of a directory quota");
   co_return check_empty(*info);
 }

@@ -35,8 +35,11 @@ class Transaction {
   template <class Req>
   Task<RawAnswer> part(Ino at, Req req) {
     req.tx = info_;
+    QuotaIds quota_ids;
+    if constexpr (requires { req.quota_ids; }) quota_ids = req.quota_ids;
     const std::uint64_t partition = co_await ops_.client().route(at);
     RawAnswer answer = co_await ops_.client().send_raw<Req>(partition, std::move(req));
+    tell_quota(answer.result, quota_ids, &answer.error);
     co_return answer;
   }
 

@@ -4,6 +4,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 #include "cubefs/cfs_wire.h"
 #include "daemon/core/md5.h"
 
@@ -97,6 +99,7 @@ Task<Result<void>> ViewKeeper::open_views() {
   Result<void> got = co_await fetch_meta();
   if (got.ok()) got = co_await fetch_stat();
   if (got.ok()) got = co_await fetch_data();
+  if (got.ok()) got = co_await refresh_quotas();
   if (got.ok() && meta_->size() == 0) {
     co_return make_error(EIO, "volume \"" + config_.volume + "\" has no meta partition");
   }
@@ -111,6 +114,11 @@ Result<void> ViewKeeper::check_volume() const {
     return make_error(EOPNOTSUPP, "volume \"" + config_.volume +
                                       "\" keeps its data in the blob store (erasure coding), "
                                       "which this client does not support");
+  }
+  if (volume_.forbidden) {
+    return make_error(EPERM, "volume \"" + config_.volume +
+                                 "\" is forbidden by its administrator: its meta nodes refuse "
+                                 "lookups and changes");
   }
   if (volume_.latest_ver != 0) {
     return make_error(EOPNOTSUPP, "volume \"" + config_.volume +
@@ -183,6 +191,20 @@ Task<Result<void>> ViewKeeper::fetch_stat() {
   if (!stat.ok()) co_return stat.error();
   stat_ = std::move(stat).value();
   stat_got_ms_ = Loop::now_ms();
+  co_return Result<void>();
+}
+
+Task<Result<void>> ViewKeeper::refresh_quotas() {
+  if (!volume_.enable_quota) co_return Result<void>();
+  Result<wire::QuotaList> list = co_await ask<wire::QuotaList>(by_name("/quota/list"));
+  if (!list.ok()) co_return list.error();
+  const auto same = [](const wire::QuotaInfo& a, const wire::QuotaInfo& b) {
+    return a.quota_id == b.quota_id && a.paths.size() == b.paths.size();
+  };
+  const bool unchanged = std::equal(list->quotas.begin(), list->quotas.end(),
+                                    quotas_.quotas.begin(), quotas_.quotas.end(), same);
+  if (!unchanged) ++quota_version_;
+  quotas_ = std::move(list).value();
   co_return Result<void>();
 }
 
@@ -290,6 +312,8 @@ Task<void> ViewKeeper::run_data(std::weak_ptr<ViewKeeper> weak, Loop* loop) {
     (void)co_await self->refresh_data();
     Result<void> got = co_await self->fetch_volume();
     if (!got.ok()) self->note_failure("volume", got.error());
+    got = co_await self->refresh_quotas();
+    if (!got.ok()) self->note_failure("quotas", got.error());
   }
 }
 

@@ -40,6 +40,12 @@ class ViewKeeper : public std::enable_shared_from_this<ViewKeeper> {
   [[nodiscard]] std::uint8_t tx_mask() const { return tx_mask_; }  ///< enum wire::TxMask
   [[nodiscard]] std::int64_t delete_lock_hours() const { return delete_lock_hours_; }
   [[nodiscard]] const MasterService& master() const { return *master_; }
+  /// Directory quotas, at most a minute old; empty when the volume has none.
+  [[nodiscard]] const wire::QuotaList& quotas() const { return quotas_; }
+  /// Changes when quotas come, go or get other directories.
+  [[nodiscard]] std::uint64_t quota_version() const { return quota_version_; }
+  /// Fetch them now.
+  Task<Result<void>> refresh_quotas();
 
   /// Fetch the meta partition view now, at most once per 5 s (a call during a fetch waits for it).
   /// False when it was throttled or failed.
@@ -86,6 +92,8 @@ class ViewKeeper : public std::enable_shared_from_this<ViewKeeper> {
   wire::ClusterInfo cluster_;
   wire::SimpleVolView volume_;
   wire::VolStatInfo stat_;
+  wire::QuotaList quotas_;
+  std::uint64_t quota_version_ = 1;
   std::uint8_t tx_mask_ = wire::kTxMaskOff;
   std::int64_t delete_lock_hours_ = 0;
   std::shared_ptr<const MetaView> meta_;

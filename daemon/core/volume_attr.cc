@@ -89,7 +89,11 @@ Task<Result<Attr>> VolumeImpl::truncate(Ino ino, std::uint64_t size) {
   req.ino = ino;
   req.size = size;
   Answer<wire::NoBody> got = co_await ops_.client().send_to<wire::TruncateReq>(ino, std::move(req));
-  if (!got.ok()) co_return answer_error(got.result, got.error);
+  if (!got.ok()) {
+    const Result<QuotaIds> ids = co_await ops_.quotas().ids_of(ino);
+    if (ids.ok()) tell_quota(got.result, *ids, &got.error);
+    co_return answer_error(got.result, got.error);
+  }
   info = co_await ops_.inode(ino);
   if (!info.ok()) co_return info.error();
   co_return to_attr(*info);

@@ -82,6 +82,10 @@ Task<Result<CommitResult>> VolumeImpl::commit(Ino ino, std::vector<ExtentKey> ke
   Result<CommitResult> done = co_await commit_in_turn(ino, std::move(keys), storage_class);
   turn.release();
   if (--line.users == 0) commit_lines_.erase(ino);
+  if (done.ok() && done->result == CFS_RC_NO_SPACE) {  // of a quota, or of the file's user
+    const Result<QuotaIds> ids = co_await ops_.quotas().ids_of(ino);
+    if (ids.ok() && !ids->empty()) done->result = CFS_RC_DIR_QUOTA;
+  }
   co_return done;
 }
 
