@@ -48,4 +48,12 @@ Task<std::vector<T>> when_all(Loop& loop, std::vector<Task<T>> tasks) {
   co_return out;
 }
 
+/// A part for when_all() whose result has a type of its own: it goes to `*to`, which lives in the
+/// awaiting frame.
+template <typename T>
+Task<bool> store_into(Task<T> task, T* to) {
+  *to = co_await task;
+  co_return true;
+}
+
 }  // namespace cfs

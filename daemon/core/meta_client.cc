@@ -49,7 +49,8 @@ MetaClient::MetaClient(Loop& loop, std::shared_ptr<ViewKeeper> views, const Moun
       budget_ms_(full_budget_ms_),
       pool_(loop),
       next_req_id_(first_req_id()),
-      next_create_(std::random_device{}()) {}
+      next_create_(std::random_device{}()),
+      random_(static_cast<std::minstd_rand::result_type>(next_req_id_)) {}
 
 void MetaClient::close() {
   closed_ = true;
@@ -113,16 +114,19 @@ Task<RawAnswer> MetaClient::call(std::uint64_t partition, std::uint8_t op, std::
       vol.tx_conflict_retry_num > 0 ? vol.tx_conflict_retry_num : kConflictRetries;
   const std::int64_t wait =
       vol.tx_conflict_retry_ms > 0 ? vol.tx_conflict_retry_ms : kConflictPauseMs;
+  const std::int64_t deadline = Loop::now_ms() + (mode.budget_ms > 0 ? mode.budget_ms : budget_ms_);
   RawAnswer answer = co_await call_once(partition, op, body, mode);
   bool lost = answer.lost;
   for (std::int64_t i = 0; i < tries && answer.result == CFS_RC_TX_CONFLICT; ++i) {
-    const bool go_on = co_await pause(wait);
+    if (Loop::now_ms() + wait >= deadline) break;
+    const bool go_on = co_await pause(wait, deadline);
     if (!go_on) {
       answer.result = CFS_RC_INIT;
       answer.error = ending();
       break;
     }
     ++retries_;
+    mode.budget_ms = std::max<std::int64_t>(1, deadline - Loop::now_ms());
     answer = co_await call_once(partition, op, body, mode);
     lost = lost || answer.lost;
   }
@@ -176,7 +180,7 @@ Task<bool> MetaClient::leader_phase(Attempt* a, std::int64_t limit_ms) {
     if (answered) co_return true;
     if (give_up(*a, limit_ms)) co_return false;
     views_->nudge_meta();
-    const bool go_on = co_await pause(kPauseMs + i * growth);
+    const bool go_on = co_await pause(kPauseMs + i * growth, a->deadline_ms);
     if (!go_on) co_return false;
     ++retries_;
   }
@@ -200,7 +204,7 @@ Task<bool> MetaClient::one_pass(Attempt* a) {
 
 /// One attempt at one member. True: its reply is the answer.
 Task<bool> MetaClient::ask_member(Attempt* a, std::string addr, std::string arg) {
-  const std::int64_t deadline = Loop::now_ms() + kAttemptMs;
+  const std::int64_t deadline = std::min(Loop::now_ms() + kAttemptMs, a->deadline_ms);
   bool sent = false;
   Result<wire::Packet> reply = make_error(EIO, {});
   Result<MetaPool::Lease> conn = co_await pool_.acquire(addr, deadline, a->mode.reserve);
@@ -231,7 +235,10 @@ Task<bool> MetaClient::ask_member(Attempt* a, std::string addr, std::string arg)
   co_return true;
 }
 
-Task<bool> MetaClient::pause(std::int64_t ms) {
+/// Half of it at least, so that many waiters do not come back at once.
+Task<bool> MetaClient::pause(std::int64_t ms, std::int64_t deadline_ms) {
+  std::uniform_int_distribution<std::int64_t> spread(ms / 2, ms);
+  ms = std::clamp<std::int64_t>(deadline_ms - Loop::now_ms(), 1, spread(random_));
   const int slept = co_await loop_.sleep(Millis(ms));
   co_return slept == 0 && !closed_;
 }
@@ -288,7 +295,7 @@ Task<bool> MetaClient::quorum_phase(Attempt* a) {
       if (answered) co_return true;
     }
     if (closed_ || Loop::now_ms() >= a->deadline_ms) co_return false;
-    const bool go_on = co_await pause(kPauseMs + i * growth);
+    const bool go_on = co_await pause(kPauseMs + i * growth, a->deadline_ms);
     if (!go_on) co_return false;
     ++retries_;
   }

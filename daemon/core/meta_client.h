@@ -12,6 +12,7 @@
 #pragma once
 
 #include <concepts>
+#include <random>
 #include <string>
 #include <unordered_map>
 
@@ -127,7 +128,7 @@ class MetaClient {
   Task<std::vector<std::string>> freshest(std::uint64_t partition, std::size_t* active);
   [[nodiscard]] std::vector<std::string> members_of(std::uint64_t partition) const;
   [[nodiscard]] bool give_up(const Attempt& a, std::int64_t limit_ms) const;
-  Task<bool> pause(std::int64_t ms);
+  Task<bool> pause(std::int64_t ms, std::int64_t deadline_ms);
 
   Loop& loop_;
   std::shared_ptr<ViewKeeper> views_;
@@ -141,6 +142,7 @@ class MetaClient {
   std::int64_t next_req_id_;
   std::uint64_t next_create_;
   std::uint64_t requests_ = 0, retries_ = 0;
+  std::minstd_rand random_;  ///< for pauses only
   bool closed_ = false;
   LogLimit log_limit_;
 };

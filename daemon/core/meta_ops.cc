@@ -78,11 +78,10 @@ Task<Result<wire::InodeInfo>> MetaOps::inode(Ino ino) {
 
 // ---------------------------------------------------------------- new inodes
 
-Task<Answer<wire::InodeReply>> MetaOps::create_inode_at(std::uint64_t partition, NewInode what) {
+Task<Answer<wire::InodeReply>> MetaOps::create_inode_at(std::uint64_t partition, NewInode what,
+                                                        std::int64_t budget_ms) {
   CallMode mode;
-  if (client_.create_choices() > 1) {
-    mode.budget_ms = std::min(client_.budget_ms(), kCreateBudgetMs);
-  }
+  mode.budget_ms = client_.create_choices() > 1 ? std::min(budget_ms, kCreateBudgetMs) : budget_ms;
   const std::uint32_t storage_type = views_->last_stat().default_storage_class;
   Answer<wire::InodeReply> got;
   if (views_->volume().enable_quota) {
@@ -118,7 +117,8 @@ Task<Answer<wire::InodeReply>> MetaOps::create_inode(NewInode what) {
   for (std::size_t i = 0; i < most && Loop::now_ms() < deadline; ++i) {
     const std::uint64_t partition = client_.next_for_create();
     if (partition == 0) break;
-    got = co_await create_inode_at(partition, what);
+    const std::int64_t left = std::max<std::int64_t>(1, deadline - Loop::now_ms());
+    got = co_await create_inode_at(partition, what, left);
     if (got.lost) spdlog::warn("create: reply lost, an inode of partition {} leaks", partition);
     tell_quota(got.result, what.quota_ids, &got.error);
     // "not exist" says that the caller's uid is at its space limit; every partition would

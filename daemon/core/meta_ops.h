@@ -65,7 +65,8 @@ class MetaOps {
   Millis settle{1000};         ///< between a foreign removal of a name and that of its link
 
  private:
-  Task<Answer<wire::InodeReply>> create_inode_at(std::uint64_t partition, NewInode what);
+  Task<Answer<wire::InodeReply>> create_inode_at(std::uint64_t partition, NewInode what,
+                                                 std::int64_t budget_ms);
 
   Loop& loop_;
   std::shared_ptr<ViewKeeper> views_;

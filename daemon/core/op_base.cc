@@ -23,9 +23,13 @@ Task<Result<Attr>> NameOp::take_link(Ino ino, std::uint64_t uniq, Step sent_at) 
 }
 
 Task<Result<Attr>> NameOp::undo_link(Error why, bool evict) {
-  log_.record().err = why.code;
+  ProgressRecord& r = log_.record();
+  r.err = why.code;
+  if (r.uniq_unlink == 0) {  // a create asks for an id only now: it seldom needs one
+    Result<std::uint64_t> uniq = co_await ops_.uniq_id(r.ino);
+    r.uniq_unlink = uniq.ok() ? *uniq : 0;
+  }
   if (!log_.write(Step::kUndoUnlink)) co_return stopped();
-  const ProgressRecord& r = log_.record();
   Result<Attr> left = co_await take_link(r.ino, r.uniq_unlink, Step::kUndoUnlink);
   if (!left.ok() && ends_here(left.error())) co_return left;
   if (!left.ok()) spdlog::warn("undo: inode {} leaks a link: {}", r.ino, left.error().text());

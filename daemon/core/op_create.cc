@@ -93,8 +93,6 @@ Task<Result<Attr>> CreateOp::make_inode() {
   if (!made.ok()) co_return fail(made.result, made.error);
   log_.record().ino = made.reply.info.ino;
   made_ = to_attr(made.reply.info);
-  Result<std::uint64_t> uniq = co_await ops_.uniq_id(made.reply.info.ino);
-  log_.record().uniq_unlink = uniq.ok() ? *uniq : 0;  // 0: an undo cannot be repeated safely
   if (!log_.write(Step::kInodeMade)) co_return stopped();
   Result<Attr> done = co_await make_name();
   co_return done;

@@ -22,12 +22,15 @@ Task<Result<Attr>> RenameOp::run_tx() {
   Result<void> ready = tx.add_dentry(args_.dir, args_.name);
   if (ready.ok()) ready = tx.add_dentry(args_.new_dir, args_.new_name);
   if (ready.ok() && replaces_file()) ready = tx.add_inode(log_.record().old_ino);
-  if (ready.ok()) ready = co_await tx.begin(args_.new_dir);
   if (!ready.ok()) co_return fail(ready.error());
-  if (replaces_file()) {
-    Result<wire::InodeInfo> old = co_await ops_.inode(log_.record().old_ino);
-    log_.record().nlink = old.ok() && old->nlink > 0 ? old->nlink - 1 : 0;
-  }
+  // the answer tells what is left of a replaced file, which no part of the transaction does
+  Result<wire::InodeInfo> old = make_error(ENOENT, {});
+  std::vector<Task<bool>> asks;
+  asks.push_back(store_into(tx.begin(args_.new_dir), &ready));
+  if (replaces_file()) asks.push_back(store_into(ops_.inode(log_.record().old_ino), &old));
+  (void)co_await when_all<bool>(ops_.loop(), std::move(asks));
+  if (!ready.ok()) co_return fail(ready.error());
+  log_.record().nlink = old.ok() && old->nlink > 0 ? old->nlink - 1 : 0;
   if (!log_.write(Step::kTxStarted)) co_return stopped();
   Result<Attr> done = co_await send_parts(tx);
   co_return done;

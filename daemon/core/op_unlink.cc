@@ -4,6 +4,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include <utility>
+
 #include "daemon/base/when_all.h"
 
 namespace cfs {
@@ -13,11 +15,13 @@ Result<void> check_empty(const wire::InodeInfo& dir) {
   return {};
 }
 
-UnlinkOp::UnlinkOp(MetaOps& ops, Progress& progress, Ino dir, std::string name, bool is_dir)
+UnlinkOp::UnlinkOp(MetaOps& ops, Progress& progress, Ino dir, std::string name, bool is_dir,
+                   Ino known)
     : NameOp(ops, progress, ProgressOp::kUnlink, fingerprint({dir, is_dir ? 1u : 0u}, {name})),
       dir_(dir),
       name_(std::move(name)),
-      is_dir_(is_dir) {}
+      is_dir_(is_dir),
+      known_(known) {}
 
 Task<Result<Attr>> UnlinkOp::run() {
   Result<Attr> done = make_error(EIO, {});
@@ -63,14 +67,20 @@ Task<Result<Attr>> UnlinkOp::start() {
 
 /// Look at what is to be removed. A name without an inode may always be removed.
 Task<Result<void>> UnlinkOp::check() {
+  const bool lock = ops_.views().delete_lock_hours() != 0;
+  const Ino known = std::exchange(known_, 0);
+  log_.record().flags = known != 0 && !is_dir_ && !lock ? kFromHints : 0;
+  if (hinted()) {
+    log_.record().ino = known;
+    log_.record().mode = S_IFREG;
+    co_return Result<void>();
+  }
   Result<wire::LookupReply> there = co_await ops_.lookup(dir_, name_);
   if (!there.ok()) co_return there.error();
   log_.record().ino = there->ino;
   log_.record().mode = wire::from_go_mode(there->mode);
   const bool named_dir = S_ISDIR(log_.record().mode);
-  if (named_dir == is_dir_ && !is_dir_ && ops_.views().delete_lock_hours() == 0) {
-    co_return Result<void>();
-  }
+  if (named_dir == is_dir_ && !is_dir_ && !lock) co_return Result<void>();
   Result<void> may = co_await check_inode(there->ino);
   co_return may;
 }
@@ -104,17 +114,42 @@ Task<Result<Attr>> UnlinkOp::remove_name() {
     done = co_await name_refused(gone.result, gone.lost, gone.error);
     co_return done;
   }
-  if (gone.reply.ino != 0 && gone.reply.ino != log_.record().ino) {  // replaced since check()
-    log_.record().ino = gone.reply.ino;
-    Result<std::uint64_t> uniq = co_await ops_.uniq_id(gone.reply.ino);
-    log_.record().uniq_unlink = uniq.ok() ? *uniq : 0;
+  if (gone.reply.ino != 0 && gone.reply.ino != log_.record().ino) {
+    done = co_await other_removed(gone.reply.ino);
+  } else {
+    done = co_await remove_link();
   }
-  done = co_await remove_link();
+  co_return done;
+}
+
+/// The name meant another inode than was thought: replaced since check(), or the hint was stale. A
+/// file is removed as was asked; a directory gets its name back.
+Task<Result<Attr>> UnlinkOp::other_removed(Ino other) {
+  Result<wire::InodeInfo> info = co_await ops_.inode(other);
+  const mode_t mode = info.ok() ? wire::from_go_mode(info->mode) : 0;
+  if (S_ISDIR(mode) && !is_dir_) {
+    QuotaIds none;
+    Answer<wire::NoBody> back = co_await ops_.create_dentry(dir_, name_, other, info->mode, none);
+    if (!back.ok()) spdlog::error("unlink: directory {} lost its name \"{}\"", other, name_);
+    co_return fail(make_error(EISDIR, {}));
+  }
+  ProgressRecord& r = log_.record();
+  r.ino = other;
+  r.mode = mode;
+  r.flags = 0;
+  Result<std::uint64_t> uniq = co_await ops_.uniq_id(other);
+  r.uniq_unlink = uniq.ok() ? *uniq : 0;
+  Result<Attr> done = co_await remove_link();
   co_return done;
 }
 
 Task<Result<Attr>> UnlinkOp::name_refused(std::uint8_t result, bool lost, Error error) {
   if (result != CFS_RC_NOT_EXIST || !lost) co_return fail(result, error);
+  if (hinted()) {  // we removed it, but was it this inode? a link too many is the safe side
+    const Ino ino = log_.record().ino;
+    spdlog::warn("unlink: inode {}: its link count may be one too high", ino);
+    co_return succeed(Attr{.ino = ino, .mode = S_IFREG, .nlink = 1});
+  }
   const bool ours = co_await ops_.link_is_left(log_.record().ino);
   if (!ours) co_return fail(result, error);
   Result<Attr> done = co_await remove_link();
@@ -166,6 +201,8 @@ Task<Result<Attr>> UnlinkOp::resume_name() {
   Result<Attr> done = make_error(EIO, {});
   if (there.ok() && there->ino == ino) {
     done = co_await remove_name();
+  } else if (there.ok() && hinted()) {  // most likely the name never meant our inode
+    done = co_await start();
   } else {
     done = co_await name_refused(CFS_RC_NOT_EXIST, true, make_error(ENOENT, {}));
   }
@@ -197,14 +234,17 @@ Task<Result<Attr>> UnlinkOp::send_parts(Transaction& tx) {
   parts.push_back(tx.part<wire::TxDeleteDentryReq>(dir_, std::move(name)));
   parts.push_back(tx.part<wire::TxUnlinkInodeReq>(log_.record().ino, std::move(link)));
   std::vector<RawAnswer> got = co_await when_all<RawAnswer>(ops_.loop(), std::move(parts));
+  Result<Attr> done = make_error(EIO, {});
   // a name whose inode is gone may be removed
   if (got[1].result == CFS_RC_NOT_EXIST) got[1].result = CFS_RC_OK;
   for (const RawAnswer& part : got) {
     if (part.result == CFS_RC_OK) continue;
     co_await tx.rollback();
-    co_return fail(part.result, part.error);
+    if (!hinted()) co_return fail(part.result, part.error);
+    done = co_await start();  // asks for the name this time
+    co_return done;
   }
-  Result<Attr> done = co_await end_tx(tx);
+  done = co_await end_tx(tx);
   co_return done;
 }
 

@@ -3,6 +3,7 @@
 ///
 /// Purpose  Name first, link count second; with transactions both in one. The inode itself is
 ///          evicted later, when nobody has it open.
+///          With a caller's hint no lookup is sent for a file: the server tells what it removed.
 /// Threads  The loop's. Lifetime  One call.
 /// Failure  ENOENT, EISDIR, ENOTDIR, ENOTEMPTY, EPERM (delete lock), EACCES (root of a quota). A
 ///          link count that could not be lowered is logged, not reported: the name is gone.
@@ -17,12 +18,14 @@ namespace cfs {
 
 class UnlinkOp final : NameOp {
  public:
-  UnlinkOp(MetaOps& ops, Progress& progress, Ino dir, std::string name, bool is_dir);
+  UnlinkOp(MetaOps& ops, Progress& progress, Ino dir, std::string name, bool is_dir, Ino known);
   Task<Result<Attr>> run();
 
  private:
   Task<Result<Attr>> start();
   Task<Result<void>> check();
+  Task<Result<Attr>> other_removed(Ino other);
+  [[nodiscard]] bool hinted() const { return (log_.record().flags & kFromHints) != 0; }
   Task<Result<void>> check_inode(Ino ino);
   Task<Result<Attr>> remove_name();
   Task<Result<Attr>> name_refused(std::uint8_t result, bool lost, Error error);
@@ -39,6 +42,7 @@ class UnlinkOp final : NameOp {
   Ino dir_;
   std::string name_;
   bool is_dir_;
+  Ino known_;               ///< what the caller's cache holds, believed once
   std::int64_t ctime_ = 0;  ///< of the inode, when the volume has a delete lock
 };
 

@@ -90,7 +90,7 @@ struct RenameHints {
 struct CommitResult {
   std::uint8_t result = 0;      ///< CubeFS result code that decided
   std::uint32_t committed = 0;  ///< keys committed, from the first
-  std::uint64_t gen = 0;        ///< 0: not known
+  std::uint64_t gen = 0;        ///< 0: not asked for, each key committed is one step
 };
 
 struct FsStat {
@@ -182,9 +182,12 @@ class Volume {
   /// it after 24 hours without a name, open or not.
   virtual Task<Result<Attr>> tmpfile(Ino dir, std::uint32_t mode, Caller who,
                                      Progress& progress) = 0;
+  /// `known`: the regular file that the caller's cache has under this name, 0 when it has none; saves
+  /// the lookup, and is checked against what the server removed.
   /// Attributes of the removed inode after the removal; nlink 0: the front end owes an evict()
   /// after the last close.
-  virtual Task<Result<Attr>> unlink(Ino dir, std::string name, bool is_dir, Progress& progress) = 0;
+  virtual Task<Result<Attr>> unlink(Ino dir, std::string name, bool is_dir, Progress& progress,
+                                    Ino known = 0) = 0;
   /// Attributes of the overwritten inode (ino 0: none).
   virtual Task<Result<Attr>> rename(Ino dir, std::string name, Ino new_dir, std::string new_name,
                                     bool no_replace, Progress& progress,

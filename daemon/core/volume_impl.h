@@ -40,7 +40,8 @@ class VolumeImpl final : public Volume {
   Task<Result<Attr>> create(Ino dir, std::string name, std::uint32_t mode, std::string target,
                             Caller who, Progress& progress) override;
   Task<Result<Attr>> tmpfile(Ino dir, std::uint32_t mode, Caller who, Progress& progress) override;
-  Task<Result<Attr>> unlink(Ino dir, std::string name, bool is_dir, Progress& progress) override;
+  Task<Result<Attr>> unlink(Ino dir, std::string name, bool is_dir, Progress& progress,
+                            Ino known) override;
   Task<Result<Attr>> rename(Ino dir, std::string name, Ino new_dir, std::string new_name,
                             bool no_replace, Progress& progress, RenameHints hints) override;
   Task<Result<Attr>> link(Ino ino, Ino dir, std::string name, Progress& progress) override;
@@ -97,9 +98,8 @@ class VolumeImpl final : public Volume {
   Task<void> fill_attrs(std::vector<DirEntry>* entries);
   Task<Result<wire::BatchInodeGetReply>> batch_get(std::uint64_t partition,
                                                    std::vector<Ino> inodes);
-  Task<Result<bool>> xattr_exists(Ino ino, std::string name);
+  Task<Result<std::optional<std::string>>> xattr_stored(Ino ino, std::string name);
   Task<Result<std::vector<std::string>>> xattr_names(Ino ino);
-  Task<Result<std::string>> xattr_raw(Ino ino, std::string name);
   Task<Result<CommitResult>> commit_in_turn(Ino ino, std::vector<ExtentKey> keys,
                                             std::uint32_t storage_class);
   Task<Result<CommitResult>> commit_batch(Ino ino, std::vector<ExtentKey> keys,

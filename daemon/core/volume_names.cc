@@ -44,13 +44,6 @@ std::vector<DirEntry> to_entries(const wire::ReadDirReply& reply, const std::str
   return out;
 }
 
-/// Run a task for its result's sake, beside tasks of other types. `to` lives in the waiter's frame.
-template <class T>
-Task<bool> store(Task<T> task, T* to) {
-  *to = co_await task;
-  co_return true;
-}
-
 }  // namespace
 
 Task<Result<Attr>> VolumeImpl::lookup(Ino dir, std::string name) {
@@ -88,9 +81,9 @@ Task<Result<OpenResult>> VolumeImpl::lookup_open(Ino dir, std::string name) {
   Result<ExtentList> list = make_error(ENODATA, {});
   std::vector<Task<bool>> asks;
   Result<Attr> attr = make_error(EIO, {});
-  asks.push_back(store(attr_of(there->ino), &attr));
+  asks.push_back(store_into(attr_of(there->ino), &attr));
   if (S_ISREG(wire::from_go_mode(there->mode))) {
-    asks.push_back(store(extent_list(there->ino), &list));
+    asks.push_back(store_into(extent_list(there->ino), &list));
   }
   (void)co_await when_all<bool>(loop_, std::move(asks));
   if (!attr.ok()) co_return attr.error();
@@ -186,11 +179,12 @@ Task<Result<Attr>> VolumeImpl::tmpfile(Ino dir, std::uint32_t mode, Caller who,
   co_return done;
 }
 
-Task<Result<Attr>> VolumeImpl::unlink(Ino dir, std::string name, bool is_dir, Progress& progress) {
+Task<Result<Attr>> VolumeImpl::unlink(Ino dir, std::string name, bool is_dir, Progress& progress,
+                                      Ino known) {
   const Result<void> may = may_change(name);
   if (!may.ok()) co_return may.error();
   const Busy busy(*this);
-  UnlinkOp op(ops_, progress, dir, std::move(name), is_dir);
+  UnlinkOp op(ops_, progress, dir, std::move(name), is_dir, known);
   Result<Attr> done = co_await op.run();
   co_return done;
 }

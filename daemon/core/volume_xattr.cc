@@ -2,12 +2,10 @@
 /// Volume: extended attributes.
 ///
 /// Purpose  POSIX answers (ENODATA, EEXIST) on servers that know neither, and values of any bytes
-/// in
-///          a protocol of JSON strings: a value that is not UTF-8, or looks like an encoded one, is
-///          stored as "cfs-base64:" + base64. Other clients see that text.
+///          in a protocol of JSON strings; see docs/xattr.md.
 /// Failure  ENODATA, EEXIST, E2BIG (64 KiB), EILSEQ (a name that is not UTF-8), ERANGE (its
-/// length). Source   CubeFS v3.5.3 metanode/partition_op_extend.go; POSIX-draft behaviour: Linux
-/// xattr(7).
+///          length).
+/// Source   CubeFS v3.5.3 metanode/partition_op_extend.go; Linux xattr(7).
 #include <sys/xattr.h>
 
 #include <algorithm>
@@ -58,21 +56,21 @@ Task<Result<std::vector<std::string>>> VolumeImpl::xattr_names(Ino ino) {
   co_return names;
 }
 
-Task<Result<std::string>> VolumeImpl::xattr_raw(Ino ino, std::string name) {
-  wire::GetXattrReq req;
-  req.ino = ino;
-  req.key = std::move(name);
-  Answer<wire::GetXattrReply> got = co_await ops_.client().send_to<wire::GetXattrReq>(
+/// The stored value, or nothing. The batch request is the only one whose answer tells a missing key
+/// from an empty value.
+Task<Result<std::optional<std::string>>> VolumeImpl::xattr_stored(Ino ino, std::string name) {
+  wire::BatchGetXattrReq req;
+  req.inos.push_back(ino);
+  req.keys.push_back(name);
+  Answer<wire::BatchGetXattrReply> got = co_await ops_.client().send_to<wire::BatchGetXattrReq>(
       ino, std::move(req), CallMode{.read = true});
   if (!got.ok()) co_return answer_error(got.result, got.error);
-  co_return std::move(got.reply.value);
-}
-
-/// A missing key reads as "": only the list tells it from an empty value.
-Task<Result<bool>> VolumeImpl::xattr_exists(Ino ino, std::string name) {
-  Result<std::vector<std::string>> names = co_await xattr_names(ino);
-  if (!names.ok()) co_return names.error();
-  co_return std::find(names->begin(), names->end(), name) != names->end();
+  std::optional<std::string> stored;
+  for (const wire::XattrsOfInode& one : got.reply.inodes) {
+    const auto found = one.attrs.find(name);
+    if (one.ino == ino && found != one.attrs.end()) stored = found->second;
+  }
+  co_return stored;
 }
 
 Task<Result<std::string>> VolumeImpl::getxattr(Ino ino, std::string name) {
@@ -80,13 +78,10 @@ Task<Result<std::string>> VolumeImpl::getxattr(Ino ino, std::string name) {
   if (may.ok()) may = check_xattr_name(name);
   if (!may.ok()) co_return may.error();
   const Busy busy(*this);
-  Result<std::string> stored = co_await xattr_raw(ino, name);
-  if (!stored.ok()) co_return stored;
-  if (!stored->empty()) co_return decode_xattr(*stored);
-  Result<bool> exists = co_await xattr_exists(ino, name);
-  if (!exists.ok()) co_return exists.error();
-  if (!*exists) co_return make_error(ENODATA, {});
-  co_return std::string();
+  Result<std::optional<std::string>> stored = co_await xattr_stored(ino, std::move(name));
+  if (!stored.ok()) co_return stored.error();
+  if (!*stored) co_return make_error(ENODATA, {});
+  co_return decode_xattr(**stored);
 }
 
 Task<Result<void>> VolumeImpl::setxattr(Ino ino, std::string name, std::string value, int flags) {
@@ -96,10 +91,10 @@ Task<Result<void>> VolumeImpl::setxattr(Ino ino, std::string name, std::string v
   if (value.size() > kValueMax) co_return make_error(E2BIG, "xattr value above 64 KiB");
   const Busy busy(*this);
   if ((flags & (XATTR_CREATE | XATTR_REPLACE)) != 0) {
-    Result<bool> exists = co_await xattr_exists(ino, name);
-    if (!exists.ok()) co_return exists.error();
-    if (*exists && (flags & XATTR_CREATE) != 0) co_return make_error(EEXIST, {});
-    if (!*exists && (flags & XATTR_REPLACE) != 0) co_return make_error(ENODATA, {});
+    Result<std::optional<std::string>> old = co_await xattr_stored(ino, name);
+    if (!old.ok()) co_return old.error();
+    if (*old && (flags & XATTR_CREATE) != 0) co_return make_error(EEXIST, {});
+    if (!*old && (flags & XATTR_REPLACE) != 0) co_return make_error(ENODATA, {});
   }
   wire::SetXattrReq req;
   req.ino = ino;
@@ -126,9 +121,9 @@ Task<Result<void>> VolumeImpl::removexattr(Ino ino, std::string name) {
   if (may.ok()) may = check_xattr_name(name);
   if (!may.ok()) co_return may;
   const Busy busy(*this);
-  Result<bool> exists = co_await xattr_exists(ino, name);
-  if (!exists.ok()) co_return exists.error();
-  if (!*exists) co_return make_error(ENODATA, {});
+  Result<std::optional<std::string>> old = co_await xattr_stored(ino, name);
+  if (!old.ok()) co_return old.error();
+  if (!*old) co_return make_error(ENODATA, {});
   wire::RemoveXattrReq req;
   req.ino = ino;
   req.key = std::move(name);

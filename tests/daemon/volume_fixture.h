@@ -126,9 +126,9 @@ class VolumeTest : public ::testing::Test {
     EXPECT_TRUE(made.ok()) << name << ": " << made.error().text();
     return made.ok() ? made->ino : 0;
   }
-  Result<Attr> unlink(Ino dir, const std::string& name, bool is_dir = false) {
+  Result<Attr> unlink(Ino dir, const std::string& name, bool is_dir = false, Ino known = 0) {
     Progress progress;
-    return await(volume_->unlink(dir, name, is_dir, progress));
+    return await(volume_->unlink(dir, name, is_dir, progress, known));
   }
   Result<Attr> rename(Ino dir, const std::string& name, Ino to, const std::string& new_name,
                       bool no_replace = false, RenameHints hints = {}) {

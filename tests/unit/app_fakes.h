@@ -128,7 +128,7 @@ class FakeVolume final : public Volume {
     attr.nlink = 0;
     co_return attr;
   }
-  Task<Result<Attr>> unlink(Ino, std::string, bool, Progress&) override { co_return file(); }
+  Task<Result<Attr>> unlink(Ino, std::string, bool, Progress&, Ino) override { co_return file(); }
   Task<Result<Attr>> rename(Ino, std::string name, Ino, std::string new_name, bool no_replace,
                             Progress&, RenameHints) override {
     last_name = name + ">" + new_name + (no_replace ? "!" : "");

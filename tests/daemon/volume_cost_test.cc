@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+/// If this fails, an operation costs more requests or more round trips than its budget.
+///
+/// Requests are counted by the embedded cluster, by opcode. Round trips are measured: every reply is
+/// delayed by kDelayMs, and the time an operation takes is divided by that. Other load on the machine
+/// can only lengthen it, so the shortest of some runs counts.
+#include "daemon/base/when_all.h"
+#include "tests/daemon/volume_fixture.h"
+
+namespace cfs::test {
+namespace {
+
+constexpr std::uint32_t kDelayMs = 150;
+
+class CostTest : public VolumeTest {
+ protected:
+  using Ops = std::map<int, std::uint64_t>;
+
+  void SetUp() override { make_volume(settings("off")); }
+  static mini::Volume settings(const char* tx_mask) {
+    mini::Volume v;
+    v.tx_mask = tx_mask;
+    return v;
+  }
+  static Ops served() {
+    Ops total;
+    for (const auto& [node, ops] : cluster_->meta().op_counts()) {
+      for (std::size_t op = 0; op < ops.size(); ++op) total[static_cast<int>(op)] += ops[op];
+    }
+    return total;
+  }
+  /// Requests that `what` sends, without those for ranges of unique ids: one in 5000 changes.
+  template <class F>
+  static Ops cost(F what) {
+    const Ops before = served();
+    what();
+    Ops spent;
+    for (const auto& [op, count] : served()) {
+      const auto old = before.find(op);
+      const std::uint64_t n = count - (old == before.end() ? 0 : old->second);
+      if (n != 0 && op != CFS_MOP_GET_UNIQ_ID) spent[op] = n;
+    }
+    return spent;
+  }
+  /// Sequential round trips of `what`, which is run three times.
+  template <class F>
+  static std::int64_t rounds(F what) {
+    std::int64_t best = INT64_MAX;
+    for (int run = 0; run < 3; ++run) {
+      arm(mini::FaultKind::kDelay, mini::Fault::kAnyOp, kDelayMs, mini::Fault::kForever);
+      const std::int64_t begin = Loop::now_ms();
+      what(run);
+      best = std::min(best, Loop::now_ms() - begin);
+      cluster_->faults().clear();
+    }
+    return best / kDelayMs;
+  }
+  /// Connections and unique ids are there before anything is counted.
+  void warm_up() {
+    for (int i = 0; i < 12; ++i) {
+      const std::string name = "warm" + std::to_string(i);
+      const Ino ino = make(kRoot, name);
+      ASSERT_TRUE(rename(kRoot, name, kRoot, name + "x").ok());
+      ASSERT_TRUE(unlink(kRoot, name + "x").ok());
+      ASSERT_TRUE(await(volume_->evict(ino)).ok());
+    }
+  }
+  static std::string numbered(const char* name, int n) { return name + std::to_string(n); }
+  static constexpr std::uint32_t kFile = S_IFREG | 0644;
+};
+
+TEST_F(CostTest, StatOfAnUnknownName) {
+  warm_up();
+  make(kRoot, "f");
+  EXPECT_EQ((Ops{{CFS_MOP_LOOKUP, 1}, {CFS_MOP_INODE_GET, 1}}),
+            cost([&] { EXPECT_TRUE(lookup(kRoot, "f").ok()); }));
+  EXPECT_EQ((Ops{{CFS_MOP_LOOKUP, 1}}),
+            cost([&] { EXPECT_EQ(ENOENT, lookup(kRoot, "nothing").code()); }));
+  EXPECT_EQ(2, rounds([&](int) { EXPECT_TRUE(lookup(kRoot, "f").ok()); }));
+}
+
+TEST_F(CostTest, OpenForReading) {
+  warm_up();
+  make(kRoot, "f");
+  const auto open = [&](int) { EXPECT_TRUE(await(volume_->lookup_open(kRoot, "f")).ok()); };
+  EXPECT_EQ((Ops{{CFS_MOP_LOOKUP, 1}, {CFS_MOP_INODE_GET, 1}, {CFS_MOP_EXTENTS_LIST, 1}}),
+            cost([&] { open(0); }));
+  EXPECT_EQ(2, rounds(open));
+}
+
+TEST_F(CostTest, Create) {
+  warm_up();
+  EXPECT_EQ((Ops{{CFS_MOP_CREATE_INODE, 1}, {CFS_MOP_CREATE_DENTRY, 1}}),
+            cost([&] { make(kRoot, "f"); }));
+  EXPECT_EQ(2, rounds([&](int n) { make(kRoot, numbered("r", n)); }));
+}
+
+TEST_F(CostTest, FirstCreateOfAMountAsksForNoIds) {
+  EXPECT_EQ(2, rounds([&](int n) { make(kRoot, numbered("r", n)); }));
+}
+
+TEST_F(CostTest, ANewFileIsCommittedInOneRequest) {
+  warm_up();
+  const Ino f = make(kRoot, "f");
+  ExtentKey key;
+  key.partition_id = volume_->partitions()[0].id;
+  key.extent_id = 1025;
+  key.size = 4096;
+  key.fresh = true;
+  EXPECT_EQ((Ops{{CFS_MOP_EXTENT_ADD_CHECK, 1}}),
+            cost([&] { EXPECT_TRUE(await(volume_->commit(f, {key}, 1)).ok()); }));
+}
+
+TEST_F(CostTest, Unlink) {
+  warm_up();
+  for (const char* name : {"f", "g"}) make(kRoot, name);
+  const Ino f = lookup(kRoot, "f")->ino;
+  EXPECT_EQ((Ops{{CFS_MOP_DELETE_DENTRY, 1}, {CFS_MOP_UNLINK_INODE, 1}}),
+            cost([&] { EXPECT_TRUE(unlink(kRoot, "f", false, f).ok()); }));
+  EXPECT_EQ((Ops{{CFS_MOP_EVICT_INODE, 1}}),
+            cost([&] { EXPECT_TRUE(await(volume_->evict(f)).ok()); }));
+  EXPECT_EQ((Ops{{CFS_MOP_LOOKUP, 1}, {CFS_MOP_DELETE_DENTRY, 1}, {CFS_MOP_UNLINK_INODE, 1}}),
+            cost([&] { EXPECT_TRUE(unlink(kRoot, "g").ok()); }));
+}
+
+TEST_F(CostTest, RenameOfKnownNames) {
+  warm_up();
+  const Ino f = make(kRoot, "f");
+  const RenameHints hints{.src = f, .src_mode = kFile, .dst_known = true};
+  EXPECT_EQ((Ops{{CFS_MOP_LINK_INODE, 1},
+                 {CFS_MOP_CREATE_DENTRY, 1},
+                 {CFS_MOP_DELETE_DENTRY, 1},
+                 {CFS_MOP_UNLINK_INODE, 1}}),
+            cost([&] { EXPECT_TRUE(rename(kRoot, "f", kRoot, "g", false, hints).ok()); }));
+}
+
+TEST_F(CostTest, RenameOfKnownNamesInATransaction) {
+  make_volume(settings("rename"));
+  warm_up();
+  Ino f = make(kRoot, "f0");
+  const RenameHints hints{.src = f, .src_mode = kFile, .dst_known = true};
+  EXPECT_EQ((Ops{{CFS_MOP_TX_CREATE, 1},
+                 {CFS_MOP_TX_CREATE_DENTRY, 1},
+                 {CFS_MOP_TX_DELETE_DENTRY, 1},
+                 {CFS_MOP_TX_COMMIT, 1}}),
+            cost([&] { EXPECT_TRUE(rename(kRoot, "f0", kRoot, "f1", false, hints).ok()); }));
+  EXPECT_EQ(
+      3, rounds([&](int n) {
+        EXPECT_TRUE(
+            rename(kRoot, numbered("f", n + 1), kRoot, numbered("f", n + 2), false, hints).ok());
+      }));
+}
+
+TEST_F(CostTest, RenameOfUnknownNamesLooksBothUpAtOnce) {
+  make_volume(settings("rename"));
+  warm_up();
+  make(kRoot, "f0");
+  EXPECT_EQ(4, rounds([&](int n) {
+              EXPECT_TRUE(rename(kRoot, numbered("f", n), kRoot, numbered("f", n + 1)).ok());
+            }));
+}
+
+TEST_F(CostTest, ReaddirIsOnePageAndOneBatchPerPartition) {
+  warm_up();
+  const Ino d = make(kRoot, "d", S_IFDIR | 0755);
+  for (int i = 0; i < 30; ++i) make(d, numbered("f", i));  // over the three partitions
+  const auto page = [&](int) {
+    const Result<DirPage> got = await(volume_->readdir(d, "", 100));
+    ASSERT_TRUE(got.ok());
+    EXPECT_EQ(30u, got->entries.size());
+    EXPECT_TRUE(got->eof);  // a short page is the last: nobody asks again
+  };
+  EXPECT_EQ((Ops{{CFS_MOP_READ_DIR_LIMIT, 1}, {CFS_MOP_BATCH_INODE_GET, 3}}),
+            cost([&] { page(0); }));
+  EXPECT_EQ(2, rounds(page));
+}
+
+TEST_F(CostTest, RequestsOfManyCallersGoSideBySide) {
+  warm_up();
+  for (int i = 0; i < 20; ++i) make(kRoot, numbered("f", i));
+  std::vector<Task<Result<Attr>>> asks;
+  EXPECT_EQ(2, rounds([&](int) {
+              for (int i = 0; i < 20; ++i) asks.push_back(volume_->lookup(kRoot, numbered("f", i)));
+              const auto got = await(when_all<Result<Attr>>(loop_.loop(), std::move(asks)));
+              for (const Result<Attr>& a : got) EXPECT_TRUE(a.ok());
+              asks.clear();
+            }));
+}
+
+}  // namespace
+}  // namespace cfs::test
