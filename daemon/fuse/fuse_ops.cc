@@ -3,20 +3,22 @@
 ///
 /// Purpose  Translation between libfuse's low-level calls and Volume / DataFile; no policy.
 /// Threads  The loop thread, called by FuseSession::pump().
-/// Failure  Each task replies exactly once.
+/// Failure  Each task answers its FuseCall exactly once.
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include <algorithm>
 #include <ctime>
 
-#include "daemon/fuse/fuse_session.h"
+#include "daemon/fuse/fuse_call.h"
 
 namespace cfs {
 
 namespace {
 
 constexpr std::size_t kMaxIo = 1u << 20;
+
+using Call = std::shared_ptr<FuseCall>;
 
 FuseSession& session(fuse_req_t req) {
   return *static_cast<FuseSession*>(fuse_req_userdata(req));
@@ -27,25 +29,25 @@ Caller caller(fuse_req_t req) {
   return {c->uid, c->gid};
 }
 
-void reply(fuse_req_t req, const Result<void>& r) {
-  fuse_reply_err(req, r.code());
+void reply(const Call& req, const Result<void>& r) {
+  req->err(r.code());
 }
 
-void reply_entry(FuseSession& s, fuse_req_t req, const Result<Attr>& r) {
+void reply_entry(FuseSession& s, const Call& req, const Result<Attr>& r) {
   if (r) {
-    s.reply_entry(req, *r);
+    s.reply_entry(*req, *r);
   } else {
-    fuse_reply_err(req, r.code());
+    req->err(r.code());
   }
 }
 
-void reply_attr(FuseSession& s, fuse_req_t req, const Result<Attr>& r) {
+void reply_attr(FuseSession& s, const Call& req, const Result<Attr>& r) {
   if (!r) {
-    fuse_reply_err(req, r.code());
+    req->err(r.code());
     return;
   }
   const struct stat st = s.to_stat(*r);
-  fuse_reply_attr(req, &st, s.vol().config().attr_valid_ms / 1000.0);
+  req->attr(st, s.vol().config().attr_valid_ms / 1000.0);
 }
 
 /// Group of a new inode: the directory's when that has the setgid bit, which a new directory then
@@ -69,49 +71,60 @@ Task<Result<Attr>> make(FuseSession* s, Ino dir, std::string name, std::uint32_t
 }
 
 // ---- names ----
-Task<void> do_lookup(FuseSession* s, fuse_req_t req, Ino dir, std::string name) {
+/// "." is a file handle's way to an inode the kernel has forgotten (export by NFS). A parent cannot be
+/// found: the servers do not know it.
+Task<void> do_lookup(FuseSession* s, Call req, Ino dir, std::string name) {
+  if (name == ".") {
+    const auto self = co_await s->vol().getattr(dir);
+    reply_entry(*s, req, self);
+    co_return;
+  }
+  if (name == "..") {
+    req->err(ESTALE);
+    co_return;
+  }
   const auto a = co_await s->vol().lookup(dir, name);
   reply_entry(*s, req, a);
 }
 
-Task<void> do_make(FuseSession* s, fuse_req_t req, Ino dir, std::string name, std::uint32_t mode,
+Task<void> do_make(FuseSession* s, Call req, Ino dir, std::string name, std::uint32_t mode,
                    std::string target, Caller who) {
   const auto a = co_await make(s, dir, name, mode, target, who);
   reply_entry(*s, req, a);
 }
 
-Task<void> do_unlink(FuseSession* s, fuse_req_t req, Ino dir, std::string name, bool is_dir) {
+Task<void> do_unlink(FuseSession* s, Call req, Ino dir, std::string name, bool is_dir) {
   Progress progress;
   const auto removed = co_await s->vol().unlink(dir, name, is_dir, progress);
   if (removed) s->orphan(*removed);
-  fuse_reply_err(req, removed.code());
+  req->err(removed.code());
 }
 
-Task<void> do_rename(FuseSession* s, fuse_req_t req, Ino dir, std::string name, Ino new_dir,
+Task<void> do_rename(FuseSession* s, Call req, Ino dir, std::string name, Ino new_dir,
                      std::string new_name, bool no_replace) {
   Progress progress;
   const auto gone = co_await s->vol().rename(dir, name, new_dir, new_name, no_replace, progress);
   if (gone) s->orphan(*gone);
-  fuse_reply_err(req, gone.code());
+  req->err(gone.code());
 }
 
-Task<void> do_link(FuseSession* s, fuse_req_t req, Ino ino, Ino dir, std::string name) {
+Task<void> do_link(FuseSession* s, Call req, Ino ino, Ino dir, std::string name) {
   Progress progress;
   const auto a = co_await s->vol().link(ino, dir, name, progress);
   reply_entry(*s, req, a);
 }
 
-Task<void> do_readlink(FuseSession* s, fuse_req_t req, Ino ino) {
+Task<void> do_readlink(FuseSession* s, Call req, Ino ino) {
   const auto target = co_await s->vol().readlink(ino);
   if (target) {
-    fuse_reply_readlink(req, target->c_str());
+    req->readlink(*target);
   } else {
-    fuse_reply_err(req, target.code());
+    req->err(target.code());
   }
 }
 
 // ---- attributes ----
-Task<void> do_getattr(FuseSession* s, fuse_req_t req, Ino ino) {
+Task<void> do_getattr(FuseSession* s, Call req, Ino ino) {
   const auto a = co_await s->vol().getattr(ino);
   reply_attr(*s, req, a);
 }
@@ -138,11 +151,11 @@ Task<Result<Attr>> set_size(FuseSession* s, Ino ino, std::uint64_t size) {
   co_return co_await s->vol().truncate(ino, size);
 }
 
-Task<void> do_setattr(FuseSession* s, fuse_req_t req, Ino ino, struct stat st, int to_set) {
+Task<void> do_setattr(FuseSession* s, Call req, Ino ino, struct stat st, int to_set) {
   if (to_set & FUSE_SET_ATTR_SIZE) {
     const auto cut = co_await set_size(s, ino, static_cast<std::uint64_t>(st.st_size));
     if (!cut) {
-      fuse_reply_err(req, cut.code());
+      req->err(cut.code());
       co_return;
     }
   }
@@ -153,7 +166,7 @@ Task<void> do_setattr(FuseSession* s, fuse_req_t req, Ino ino, struct stat st, i
     if (open) {
       const auto flushed = co_await open->flush();
       if (!flushed) {
-        fuse_reply_err(req, flushed.code());
+        req->err(flushed.code());
         co_return;
       }
     }
@@ -161,7 +174,7 @@ Task<void> do_setattr(FuseSession* s, fuse_req_t req, Ino ino, struct stat st, i
   if (change.valid & SetAttr::kMode) {
     const auto now = co_await s->vol().getattr(ino);
     if (!now) {
-      fuse_reply_err(req, now.code());
+      req->err(now.code());
       co_return;
     }
     change.mode = (now->mode & S_IFMT) | (change.mode & 07777);
@@ -174,10 +187,10 @@ Task<void> do_setattr(FuseSession* s, fuse_req_t req, Ino ino, struct stat st, i
   co_await do_getattr(s, req, ino);
 }
 
-Task<void> do_statfs(FuseSession* s, fuse_req_t req) {
+Task<void> do_statfs(FuseSession* s, Call req) {
   const auto st = co_await s->vol().statfs();
   if (!st) {
-    fuse_reply_err(req, st.code());
+    req->err(st.code());
     co_return;
   }
   struct statvfs v {};
@@ -188,34 +201,33 @@ Task<void> do_statfs(FuseSession* s, fuse_req_t req) {
   v.f_files = st->inodes;
   v.f_ffree = v.f_favail = INT64_MAX - st->inodes;
   v.f_namemax = CFS_NAME_BYTES_MAX;
-  fuse_reply_statfs(req, &v);
+  req->statfs(v);
 }
 
 // ---- extended attributes ----
-void reply_bytes(fuse_req_t req, const std::string& bytes, std::size_t room) {
+void reply_bytes(const Call& req, const std::string& bytes, std::size_t room) {
   if (room == 0) {
-    fuse_reply_xattr(req, bytes.size());
+    req->xattr(bytes.size());
   } else if (bytes.size() > room) {
-    fuse_reply_err(req, ERANGE);
+    req->err(ERANGE);
   } else {
-    fuse_reply_buf(req, bytes.data(), bytes.size());
+    req->buf(bytes.data(), bytes.size());
   }
 }
 
-Task<void> do_getxattr(FuseSession* s, fuse_req_t req, Ino ino, std::string name,
-                       std::size_t room) {
+Task<void> do_getxattr(FuseSession* s, Call req, Ino ino, std::string name, std::size_t room) {
   const auto value = co_await s->vol().getxattr(ino, name);
   if (value) {
     reply_bytes(req, *value, room);
   } else {
-    fuse_reply_err(req, value.code());
+    req->err(value.code());
   }
 }
 
-Task<void> do_listxattr(FuseSession* s, fuse_req_t req, Ino ino, std::size_t room) {
+Task<void> do_listxattr(FuseSession* s, Call req, Ino ino, std::size_t room) {
   const auto names = co_await s->vol().listxattr(ino);
   if (!names) {
-    fuse_reply_err(req, names.code());
+    req->err(names.code());
     co_return;
   }
   std::string all;
@@ -223,19 +235,19 @@ Task<void> do_listxattr(FuseSession* s, fuse_req_t req, Ino ino, std::size_t roo
   reply_bytes(req, all, room);
 }
 
-Task<void> do_setxattr(FuseSession* s, fuse_req_t req, Ino ino, std::string name, std::string value,
+Task<void> do_setxattr(FuseSession* s, Call req, Ino ino, std::string name, std::string value,
                        int flags) {
   const auto r = co_await s->vol().setxattr(ino, name, value, flags);
   reply(req, r);
 }
 
-Task<void> do_removexattr(FuseSession* s, fuse_req_t req, Ino ino, std::string name) {
+Task<void> do_removexattr(FuseSession* s, Call req, Ino ino, std::string name) {
   const auto r = co_await s->vol().removexattr(ino, name);
   reply(req, r);
 }
 
 // ---- files ----
-Task<void> do_open(FuseSession* s, fuse_req_t req, Ino ino, fuse_file_info fi) {
+Task<void> do_open(FuseSession* s, Call req, Ino ino, fuse_file_info fi) {
   const std::shared_ptr<DataFile> f = s->file(ino);
   ++f->handles;
   auto opened = co_await f->open();
@@ -243,29 +255,29 @@ Task<void> do_open(FuseSession* s, fuse_req_t req, Ino ino, fuse_file_info fi) {
     const auto cut = co_await f->truncate(0);
     if (!cut) opened = cut.error();
   }
-  if (opened && fuse_reply_open(req, &fi) == 0) co_return;
-  if (!opened) fuse_reply_err(req, opened.code());
+  if (opened && req->open(fi) == 0) co_return;
+  if (!opened) req->err(opened.code());
   const auto released = co_await s->release_file(ino);
   static_cast<void>(released);
 }
 
-Task<void> do_create(FuseSession* s, fuse_req_t req, Ino dir, std::string name, std::uint32_t mode,
+Task<void> do_create(FuseSession* s, Call req, Ino dir, std::string name, std::uint32_t mode,
                      Caller who, fuse_file_info fi) {
   auto a = co_await make(s, dir, name, mode, {}, who);
   // somebody else made the name meanwhile: without O_EXCL that is as good
   if (!a && a.code() == EEXIST && (fi.flags & O_EXCL) == 0) a = co_await s->vol().lookup(dir, name);
   if (!a) {
-    fuse_reply_err(req, a.code());
+    req->err(a.code());
     co_return;
   }
   if (!S_ISREG(a->mode)) {
-    fuse_reply_err(req, S_ISDIR(a->mode) ? EISDIR : EEXIST);
+    req->err(S_ISDIR(a->mode) ? EISDIR : EEXIST);
     co_return;
   }
   const std::shared_ptr<DataFile> f = s->file(a->ino);
   ++f->handles;
   const fuse_entry_param e = s->to_entry(*a);
-  if (fuse_reply_create(req, &e, &fi) == 0) {
+  if (req->create(e, fi) == 0) {
     s->remember(a->ino);
     co_return;
   }
@@ -273,31 +285,31 @@ Task<void> do_create(FuseSession* s, fuse_req_t req, Ino dir, std::string name, 
   static_cast<void>(released);
 }
 
-Task<void> do_read(FuseSession* s, fuse_req_t req, Ino ino, std::size_t size, off_t off) {
+Task<void> do_read(FuseSession* s, Call req, Ino ino, std::size_t size, off_t off) {
   const auto data = co_await s->file(ino)->read(static_cast<std::uint64_t>(off), size);
   if (data) {
-    fuse_reply_buf(req, data->data(), data->size());
+    req->buf(data->data(), data->size());
   } else {
-    fuse_reply_err(req, data.code());
+    req->err(data.code());
   }
 }
 
-Task<void> do_write(FuseSession* s, fuse_req_t req, Ino ino, std::string data, off_t off) {
+Task<void> do_write(FuseSession* s, Call req, Ino ino, std::string data, off_t off) {
   const std::size_t n = data.size();
   const auto done = co_await s->file(ino)->write(static_cast<std::uint64_t>(off), std::move(data));
   if (done) {
-    fuse_reply_write(req, n);
+    req->write(n);
   } else {
-    fuse_reply_err(req, done.code());
+    req->err(done.code());
   }
 }
 
-Task<void> do_flush(FuseSession* s, fuse_req_t req, Ino ino) {
+Task<void> do_flush(FuseSession* s, Call req, Ino ino) {
   const auto done = co_await s->file(ino)->flush();
   reply(req, done);
 }
 
-Task<void> do_release(FuseSession* s, fuse_req_t req, Ino ino) {
+Task<void> do_release(FuseSession* s, Call req, Ino ino) {
   const auto done = co_await s->release_file(ino);
   reply(req, done);
 }
@@ -306,8 +318,8 @@ Task<void> do_release(FuseSession* s, fuse_req_t req, Ino ino) {
 /// Adds entries to `out` until it is full; false when full.
 class DirWriter {
  public:
-  DirWriter(fuse_req_t req, std::size_t room, bool plus)
-      : req_(req), buf_(room, '\0'), plus_(plus) {}
+  DirWriter(Call req, std::size_t room, bool plus)
+      : req_(std::move(req)), buf_(room, '\0'), plus_(plus) {}
 
   bool add(FuseSession& s, const std::string& name, const Attr& attr, std::uint32_t type, Ino ino,
            off_t next) {
@@ -318,24 +330,30 @@ class DirWriter {
     if (attr.ino != 0) e.attr.st_mode = attr.mode;
     char* at = buf_.data() + used_;
     const std::size_t left = buf_.size() - used_;
-    const std::size_t need = plus_ ? fuse_add_direntry_plus(req_, at, left, name.c_str(), &e, next)
-                                   : fuse_add_direntry(req_, at, left, name.c_str(), &e.attr, next);
+    const std::size_t need =
+        plus_ ? fuse_add_direntry_plus(nullptr, at, left, name.c_str(), &e, next)
+              : fuse_add_direntry(nullptr, at, left, name.c_str(), &e.attr, next);
     if (need > left) return false;
     used_ += need;
-    if (plus_ && attr.ino != 0) s.remember(attr.ino);  // the kernel takes a reference on each
+    if (plus_ && attr.ino != 0) known_.push_back(attr.ino);
     return true;
   }
-  void send() { fuse_reply_buf(req_, buf_.data(), used_); }
+  /// The kernel takes a reference on each entry with attributes.
+  void send(FuseSession& s) {
+    if (req_->buf(buf_.data(), used_) != 0) return;
+    for (const Ino ino : known_) s.remember(ino);
+  }
   [[nodiscard]] bool empty() const { return used_ == 0; }
 
  private:
-  fuse_req_t req_;
+  Call req_;
   std::string buf_;
+  std::vector<Ino> known_;
   std::size_t used_ = 0;
   bool plus_;
 };
 
-Task<void> do_readdir(FuseSession* s, fuse_req_t req, DirHandle* dir, std::size_t room,
+Task<void> do_readdir(FuseSession* s, Call req, std::shared_ptr<DirHandle> dir, std::size_t room,
                       std::uint64_t position, bool plus) {
   DirWriter out(req, room, plus);
   for (; position < 2; ++position) {
@@ -344,9 +362,9 @@ Task<void> do_readdir(FuseSession* s, fuse_req_t req, DirHandle* dir, std::size_
       break;
   }
   if (position >= 2) {
-    const auto loaded = co_await s->load_page(dir, position);
+    const auto loaded = co_await s->load_page(dir.get(), position);
     if (!loaded && out.empty()) {
-      fuse_reply_err(req, loaded.code());
+      req->err(loaded.code());
       co_return;
     }
     const std::uint64_t end = dir->loaded_at + dir->loaded.entries.size();
@@ -355,7 +373,7 @@ Task<void> do_readdir(FuseSession* s, fuse_req_t req, DirHandle* dir, std::size_
       if (!out.add(*s, e.name, e.attr, e.type, e.ino, static_cast<off_t>(position + 1))) break;
     }
   }
-  out.send();
+  out.send(*s);
 }
 
 // ---- libfuse callbacks: copy and run ----
@@ -364,13 +382,14 @@ void on_init(void* /*data*/, fuse_conn_info* conn) {
   conn->max_readahead = kMaxIo;
   conn->want |=
       conn->capable & (FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ATOMIC_O_TRUNC |
-                       FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_AUTO_INVAL_DATA);
+                       FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_AUTO_INVAL_DATA |
+                       FUSE_CAP_EXPORT_SUPPORT);
   conn->want &= ~(FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_POSIX_ACL | FUSE_CAP_SPLICE_READ);
 }
 
 void on_lookup(fuse_req_t r, fuse_ino_t p, const char* n) {
   FuseSession& s = session(r);
-  s.run("LOOKUP", s.ino(p), do_lookup(&s, r, s.ino(p), n));
+  s.run("LOOKUP", s.ino(p), do_lookup(&s, s.call(r), s.ino(p), n));
 }
 void on_forget(fuse_req_t r, fuse_ino_t i, std::uint64_t count) {
   session(r).forget(session(r).ino(i), count);
@@ -382,15 +401,15 @@ void on_forget_multi(fuse_req_t r, std::size_t n, fuse_forget_data* f) {
 }
 void on_getattr(fuse_req_t r, fuse_ino_t i, fuse_file_info* /*fi*/) {
   FuseSession& s = session(r);
-  s.run("GETATTR", s.ino(i), do_getattr(&s, r, s.ino(i)));
+  s.run("GETATTR", s.ino(i), do_getattr(&s, s.call(r), s.ino(i)));
 }
 void on_setattr(fuse_req_t r, fuse_ino_t i, struct stat* st, int to_set, fuse_file_info* /*fi*/) {
   FuseSession& s = session(r);
-  s.run("SETATTR", s.ino(i), do_setattr(&s, r, s.ino(i), *st, to_set));
+  s.run("SETATTR", s.ino(i), do_setattr(&s, s.call(r), s.ino(i), *st, to_set));
 }
 void on_readlink(fuse_req_t r, fuse_ino_t i) {
   FuseSession& s = session(r);
-  s.run("READLINK", s.ino(i), do_readlink(&s, r, s.ino(i)));
+  s.run("READLINK", s.ino(i), do_readlink(&s, s.call(r), s.ino(i)));
 }
 void on_mknod(fuse_req_t r, fuse_ino_t p, const char* n, mode_t mode, dev_t rdev) {
   FuseSession& s = session(r);
@@ -398,23 +417,24 @@ void on_mknod(fuse_req_t r, fuse_ino_t p, const char* n, mode_t mode, dev_t rdev
     fuse_reply_err(r, EPERM);
     return;
   }
-  s.run("CREATE", s.ino(p), do_make(&s, r, s.ino(p), n, mode, {}, caller(r)));
+  s.run("CREATE", s.ino(p), do_make(&s, s.call(r), s.ino(p), n, mode, {}, caller(r)));
 }
 void on_mkdir(fuse_req_t r, fuse_ino_t p, const char* n, mode_t mode) {
   FuseSession& s = session(r);
-  s.run("CREATE", s.ino(p), do_make(&s, r, s.ino(p), n, S_IFDIR | (mode & 07777), {}, caller(r)));
+  s.run("CREATE", s.ino(p),
+        do_make(&s, s.call(r), s.ino(p), n, S_IFDIR | (mode & 07777), {}, caller(r)));
 }
 void on_symlink(fuse_req_t r, const char* target, fuse_ino_t p, const char* n) {
   FuseSession& s = session(r);
-  s.run("CREATE", s.ino(p), do_make(&s, r, s.ino(p), n, S_IFLNK | 0777, target, caller(r)));
+  s.run("CREATE", s.ino(p), do_make(&s, s.call(r), s.ino(p), n, S_IFLNK | 0777, target, caller(r)));
 }
 void on_unlink(fuse_req_t r, fuse_ino_t p, const char* n) {
   FuseSession& s = session(r);
-  s.run("UNLINK", s.ino(p), do_unlink(&s, r, s.ino(p), n, false));
+  s.run("UNLINK", s.ino(p), do_unlink(&s, s.call(r), s.ino(p), n, false));
 }
 void on_rmdir(fuse_req_t r, fuse_ino_t p, const char* n) {
   FuseSession& s = session(r);
-  s.run("UNLINK", s.ino(p), do_unlink(&s, r, s.ino(p), n, true));
+  s.run("UNLINK", s.ino(p), do_unlink(&s, s.call(r), s.ino(p), n, true));
 }
 void on_rename(fuse_req_t r, fuse_ino_t p, const char* n, fuse_ino_t np, const char* nn,
                unsigned flags) {
@@ -423,62 +443,68 @@ void on_rename(fuse_req_t r, fuse_ino_t p, const char* n, fuse_ino_t np, const c
     fuse_reply_err(r, EINVAL);
     return;
   }
-  s.run("RENAME", s.ino(p), do_rename(&s, r, s.ino(p), n, s.ino(np), nn, flags != 0));
+  s.run("RENAME", s.ino(p), do_rename(&s, s.call(r), s.ino(p), n, s.ino(np), nn, flags != 0));
 }
 void on_link(fuse_req_t r, fuse_ino_t i, fuse_ino_t p, const char* n) {
   FuseSession& s = session(r);
-  s.run("LINK", s.ino(i), do_link(&s, r, s.ino(i), s.ino(p), n));
+  s.run("LINK", s.ino(i), do_link(&s, s.call(r), s.ino(i), s.ino(p), n));
 }
 void on_open(fuse_req_t r, fuse_ino_t i, fuse_file_info* fi) {
   FuseSession& s = session(r);
-  s.run("OPEN", s.ino(i), do_open(&s, r, s.ino(i), *fi));
+  s.run("OPEN", s.ino(i), do_open(&s, s.call(r), s.ino(i), *fi));
 }
 void on_create(fuse_req_t r, fuse_ino_t p, const char* n, mode_t mode, fuse_file_info* fi) {
   FuseSession& s = session(r);
   s.run("CREATE", s.ino(p),
-        do_create(&s, r, s.ino(p), n, S_IFREG | (mode & 07777), caller(r), *fi));
+        do_create(&s, s.call(r), s.ino(p), n, S_IFREG | (mode & 07777), caller(r), *fi));
 }
 void on_read(fuse_req_t r, fuse_ino_t i, std::size_t size, off_t off, fuse_file_info* /*fi*/) {
   FuseSession& s = session(r);
-  s.run("READ", s.ino(i), do_read(&s, r, s.ino(i), size, off));
+  s.run("READ", s.ino(i), do_read(&s, s.call(r), s.ino(i), size, off));
 }
 void on_write(fuse_req_t r, fuse_ino_t i, const char* buf, std::size_t size, off_t off,
               fuse_file_info* /*fi*/) {
   FuseSession& s = session(r);
-  s.run("WRITE", s.ino(i), do_write(&s, r, s.ino(i), std::string(buf, size), off));
+  s.run("WRITE", s.ino(i), do_write(&s, s.call(r), s.ino(i), std::string(buf, size), off));
 }
 void on_flush(fuse_req_t r, fuse_ino_t i, fuse_file_info* /*fi*/) {
   FuseSession& s = session(r);
-  s.run("FLUSH", s.ino(i), do_flush(&s, r, s.ino(i)));
+  s.run("FLUSH", s.ino(i), do_flush(&s, s.call(r), s.ino(i)));
 }
 void on_release(fuse_req_t r, fuse_ino_t i, fuse_file_info* /*fi*/) {
   FuseSession& s = session(r);
-  s.run("RELEASE", s.ino(i), do_release(&s, r, s.ino(i)));
+  s.run("RELEASE", s.ino(i), do_release(&s, s.call(r), s.ino(i)));
 }
 void on_fsync(fuse_req_t r, fuse_ino_t i, int /*datasync*/, fuse_file_info* /*fi*/) {
   FuseSession& s = session(r);
-  s.run("FSYNC", s.ino(i), do_flush(&s, r, s.ino(i)));
+  s.run("FSYNC", s.ino(i), do_flush(&s, s.call(r), s.ino(i)));
+}
+/// Shared: the task of a killed reader may outlive the handle.
+std::shared_ptr<DirHandle> dir_handle(const fuse_file_info* fi) {
+  return *reinterpret_cast<std::shared_ptr<DirHandle>*>(fi->fh);
 }
 void on_opendir(fuse_req_t r, fuse_ino_t i, fuse_file_info* fi) {
-  auto dir = std::make_unique<DirHandle>();
-  dir->ino = session(r).ino(i);
+  auto dir = std::make_unique<std::shared_ptr<DirHandle>>(std::make_shared<DirHandle>());
+  (*dir)->ino = session(r).ino(i);
   fi->fh = reinterpret_cast<std::uint64_t>(dir.get());
   if (fuse_reply_open(r, fi) == 0) static_cast<void>(dir.release());
 }
 void on_readdir(fuse_req_t r, fuse_ino_t i, std::size_t size, off_t off, fuse_file_info* fi) {
   FuseSession& s = session(r);
-  auto* dir = reinterpret_cast<DirHandle*>(fi->fh);
+  const std::shared_ptr<DirHandle> dir = dir_handle(fi);
   s.run("READDIR", s.ino(i),
-        do_readdir(&s, r, dir, std::min(size, kMaxIo), static_cast<std::uint64_t>(off), false));
+        do_readdir(&s, s.call(r), dir, std::min(size, kMaxIo), static_cast<std::uint64_t>(off),
+                   false));
 }
 void on_readdirplus(fuse_req_t r, fuse_ino_t i, std::size_t size, off_t off, fuse_file_info* fi) {
   FuseSession& s = session(r);
-  auto* dir = reinterpret_cast<DirHandle*>(fi->fh);
+  const std::shared_ptr<DirHandle> dir = dir_handle(fi);
   s.run("READDIR", s.ino(i),
-        do_readdir(&s, r, dir, std::min(size, kMaxIo), static_cast<std::uint64_t>(off), true));
+        do_readdir(&s, s.call(r), dir, std::min(size, kMaxIo), static_cast<std::uint64_t>(off),
+                   true));
 }
 void on_releasedir(fuse_req_t r, fuse_ino_t /*i*/, fuse_file_info* fi) {
-  delete reinterpret_cast<DirHandle*>(fi->fh);
+  delete reinterpret_cast<std::shared_ptr<DirHandle>*>(fi->fh);
   fuse_reply_err(r, 0);
 }
 void on_fsyncdir(fuse_req_t r, fuse_ino_t /*i*/, int /*datasync*/, fuse_file_info* /*fi*/) {
@@ -486,24 +512,24 @@ void on_fsyncdir(fuse_req_t r, fuse_ino_t /*i*/, int /*datasync*/, fuse_file_inf
 }
 void on_statfs(fuse_req_t r, fuse_ino_t i) {
   FuseSession& s = session(r);
-  s.run("STATFS", s.ino(i), do_statfs(&s, r));
+  s.run("STATFS", s.ino(i), do_statfs(&s, s.call(r)));
 }
 void on_setxattr(fuse_req_t r, fuse_ino_t i, const char* n, const char* v, std::size_t size,
                  int flags) {
   FuseSession& s = session(r);
-  s.run("SETXATTR", s.ino(i), do_setxattr(&s, r, s.ino(i), n, std::string(v, size), flags));
+  s.run("SETXATTR", s.ino(i), do_setxattr(&s, s.call(r), s.ino(i), n, std::string(v, size), flags));
 }
 void on_getxattr(fuse_req_t r, fuse_ino_t i, const char* n, std::size_t size) {
   FuseSession& s = session(r);
-  s.run("GETXATTR", s.ino(i), do_getxattr(&s, r, s.ino(i), n, size));
+  s.run("GETXATTR", s.ino(i), do_getxattr(&s, s.call(r), s.ino(i), n, size));
 }
 void on_listxattr(fuse_req_t r, fuse_ino_t i, std::size_t size) {
   FuseSession& s = session(r);
-  s.run("LISTXATTR", s.ino(i), do_listxattr(&s, r, s.ino(i), size));
+  s.run("LISTXATTR", s.ino(i), do_listxattr(&s, s.call(r), s.ino(i), size));
 }
 void on_removexattr(fuse_req_t r, fuse_ino_t i, const char* n) {
   FuseSession& s = session(r);
-  s.run("REMOVEXATTR", s.ino(i), do_removexattr(&s, r, s.ino(i), n));
+  s.run("REMOVEXATTR", s.ino(i), do_removexattr(&s, s.call(r), s.ino(i), n));
 }
 
 fuse_lowlevel_ops make_operations() {

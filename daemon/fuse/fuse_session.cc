@@ -7,6 +7,7 @@
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
 
+#include "daemon/fuse/fuse_call.h"
 #include "daemon/fuse/fuse_front.h"
 
 namespace cfs {
@@ -164,9 +165,14 @@ fuse_entry_param FuseSession::to_entry(const Attr& a) const {
   return e;
 }
 
-void FuseSession::reply_entry(fuse_req_t req, const Attr& a) {
-  const fuse_entry_param e = to_entry(a);
-  if (fuse_reply_entry(req, &e) == 0) remember(a.ino);
+std::shared_ptr<FuseCall> FuseSession::call(fuse_req_t req) {
+  auto call = std::make_shared<FuseCall>(loop_, req);
+  call->watch();
+  return call;
+}
+
+void FuseSession::reply_entry(FuseCall& call, const Attr& a) {
+  if (call.entry(to_entry(a)) == 0) remember(a.ino);
 }
 
 void FuseSession::forget(Ino i, std::uint64_t count) {

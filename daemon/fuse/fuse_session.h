@@ -37,6 +37,8 @@ struct DirHandle {
   bool have = false;
 };
 
+class FuseCall;
+
 class FuseSession final : public FrontEnd {
  public:
   FuseSession(Loop& loop, std::shared_ptr<Volume> volume, MountPoint at, FuseOptions options)
@@ -60,12 +62,14 @@ class FuseSession final : public FrontEnd {
   [[nodiscard]] fuse_ino_t node(Ino i) const { return i == volume_->root().ino ? FUSE_ROOT_ID : i; }
   [[nodiscard]] const FuseOptions& options() const { return options_; }
 
+  /// The request as an object that answers it once.
+  std::shared_ptr<FuseCall> call(fuse_req_t req);
   /// Run a request: counted, listed, awaited by stop().
   void run(const char* op, Ino subject, Task<void> task);
   struct stat to_stat(const Attr& a) const;
   fuse_entry_param to_entry(const Attr& a) const;
   /// Reply with an entry and count the kernel's new reference.
-  void reply_entry(fuse_req_t req, const Attr& a);
+  void reply_entry(FuseCall& call, const Attr& a);
   void remember(Ino i) { ++lookups_[i]; }
   void forget(Ino i, std::uint64_t count);
   /// The inode lost its last name here: evict it when the kernel forgets it.

@@ -70,6 +70,7 @@ refuses source-without-at 2 "VOLUME@MASTER" mount_fuse vol1 "$T/mnt"
 refuses source-without-master 2 "master" mount_fuse vol1@ "$T/mnt"
 refuses bad-port 2 "not a master address" mount_fuse vol1@127.0.0.1:99999 "$T/mnt"
 refuses bad-volume-name 2 "volume" mount_fuse "v/1@$MASTER" "$T/mnt"
+refuses misspelt-option 2 "did you mean 'attrvalid'?" mount_fuse "vol1@$MASTER" "$T/mnt" -o atrvalid=60
 refuses unknown-option 2 "unknown option 'colour'" mount_fuse "vol1@$MASTER" "$T/mnt" -o ro,colour=blue
 refuses bad-number 2 "attrvalid" mount_fuse "vol1@$MASTER" "$T/mnt" -o attrvalid=soon
 refuses bad-frontend 2 "auto, kernel or fuse" "$CFSCTL" mount "vol1@$MASTER" "$T/mnt" --frontend floppy

@@ -248,9 +248,18 @@ constexpr const char* kExamples =
     "  cfsctl mount vol1@10.0.0.1,10.0.0.2 /mnt/vol1 --owner alice\n"
     "  cfsctl mount vol1@master.example:17010:/projects /mnt/p -o ro,attrvalid=60\n"
     "  mount -t cubefs vol1@10.0.0.1 /mnt/vol1 -o owner=alice,noatime\n"
-    "Options of -o: ro rw owner= subdir= frontend= followerread nearread=no crc=off soft hard\n"
-    "  deadline=S attrvalid=S lookupvalid=S metatimeout=S, and mount(8)'s own (noatime, nosuid, "
-    "...)";
+    "Options of -o (those of mount(8) as well: ro, noatime, nosuid, ...):\n"
+    "  owner=NAME         owner of the volume; the volume's own if left out\n"
+    "  subdir=PATH        this directory of the volume becomes the root\n"
+    "  frontend=WHICH     auto, kernel or fuse (auto)\n"
+    "  attrvalid=S        attributes are believed for S seconds (30)\n"
+    "  lookupvalid=S      names are believed for S seconds (5)\n"
+    "  metatimeout=S      a metadata request fails after S seconds without a server (600)\n"
+    "  deadline=S         kernel: any request fails after S seconds (the module's default)\n"
+    "  soft, hard         kernel: what follows a deadline, an error or more waiting (hard)\n"
+    "  followerread       any replica may serve reads (no)\n"
+    "  nearread=no        do not prefer near replicas\n"
+    "  crc=off            kernel: do not check the data's checksums";
 
 }  // namespace
 

@@ -4,10 +4,13 @@
 
 #include <sys/mount.h>
 
+#include <algorithm>
 #include <charconv>
 #include <functional>
 #include <map>
+#include <numeric>
 #include <sstream>
+#include <utility>
 
 namespace cfs::ctl {
 namespace {
@@ -171,6 +174,38 @@ const std::map<std::string, Setter>& common_options() {
   return table;
 }
 
+/// Letters to insert, delete or replace to turn one word into the other (Levenshtein).
+std::size_t distance(const std::string& a, const std::string& b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, replaced}));
+    }
+  }
+  return row.back();
+}
+
+/// A refusal that names the option that was probably meant.
+Error unknown_option(const std::string& name) {
+  std::string nearest;
+  std::size_t best = 3;  // more than two letters off is another word
+  for (const auto* table : {&own_options(), &common_options()}) {
+    for (const auto& [known, setter] : *table) {
+      const std::size_t d = distance(name, known);
+      if (d < best && d < known.size() / 2 + 1) {
+        best = d;
+        nearest = known;
+      }
+    }
+  }
+  std::string what = "unknown option '" + name + "'";
+  if (!nearest.empty()) what += "; did you mean '" + nearest + "'?";
+  return make_error(EINVAL, std::move(what));
+}
+
 Result<void> apply_option(const std::string& item, MountPlan& plan) {
   const std::size_t equals = item.find('=');
   const std::string name = item.substr(0, equals);
@@ -180,7 +215,7 @@ Result<void> apply_option(const std::string& item, MountPlan& plan) {
     const auto found = table->find(name);
     if (found != table->end()) return found->second(plan, value);
   }
-  return make_error(EINVAL, "unknown option '" + name + "'");
+  return unknown_option(name);
 }
 
 /// "host" or "host:port" or "[v6]:port", the port filled in.
