@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <ctime>
 
+#include "daemon/base/when_all.h"
 #include "daemon/fuse/fuse_call.h"
 
 namespace cfs {
@@ -250,8 +251,17 @@ Task<void> do_removexattr(FuseSession* s, Call req, Ino ino, std::string name) {
 Task<void> do_open(FuseSession* s, Call req, Ino ino, fuse_file_info fi) {
   const std::shared_ptr<DataFile> f = s->file(ino);
   ++f->handles;
-  auto opened = co_await f->open();
+  Result<void> opened;
+  Result<Attr> now = make_error(ENODATA, "not asked");
+  std::vector<Task<bool>> asks;
+  asks.push_back(store_into<Result<void>>(f->open(), &opened));
+  if (s->may_have_pages(ino)) {
+    asks.push_back(store_into<Result<Attr>>(s->vol().getattr(ino), &now));
+  }
+  (void)co_await when_all<bool>(s->loop(), std::move(asks));
+  fi.keep_cache = s->pages_are_current(ino, now ? &*now : nullptr) ? 1 : 0;
   if (opened && (fi.flags & O_TRUNC) != 0) {
+    fi.keep_cache = 0;
     const auto cut = co_await f->truncate(0);
     if (!cut) opened = cut.error();
   }
@@ -278,7 +288,7 @@ Task<void> do_create(FuseSession* s, Call req, Ino dir, std::string name, std::u
   ++f->handles;
   const fuse_entry_param e = s->to_entry(*a);
   if (req->create(e, fi) == 0) {
-    s->remember(a->ino);
+    s->remember(*a);
     co_return;
   }
   const auto released = co_await s->release_file(a->ino);
@@ -335,20 +345,20 @@ class DirWriter {
               : fuse_add_direntry(nullptr, at, left, name.c_str(), &e.attr, next);
     if (need > left) return false;
     used_ += need;
-    if (plus_ && attr.ino != 0) known_.push_back(attr.ino);
+    if (plus_ && attr.ino != 0) known_.push_back(attr);
     return true;
   }
   /// The kernel takes a reference on each entry with attributes.
   void send(FuseSession& s) {
     if (req_->buf(buf_.data(), used_) != 0) return;
-    for (const Ino ino : known_) s.remember(ino);
+    for (const Attr& attr : known_) s.remember(attr);
   }
   [[nodiscard]] bool empty() const { return used_ == 0; }
 
  private:
   Call req_;
   std::string buf_;
-  std::vector<Ino> known_;
+  std::vector<Attr> known_;
   std::size_t used_ = 0;
   bool plus_;
 };

@@ -172,21 +172,42 @@ std::shared_ptr<FuseCall> FuseSession::call(fuse_req_t req) {
 }
 
 void FuseSession::reply_entry(FuseCall& call, const Attr& a) {
-  if (call.entry(to_entry(a)) == 0) remember(a.ino);
+  if (call.entry(to_entry(a)) == 0) remember(a);
+}
+
+void FuseSession::remember(const Attr& a) {
+  Known& known = known_[a.ino];
+  ++known.lookups;
+  if (!known.opened) known.version = version_of(a);
+}
+
+bool FuseSession::may_have_pages(Ino i) const {
+  const auto found = known_.find(i);
+  return found != known_.end() && found->second.opened;
+}
+
+bool FuseSession::pages_are_current(Ino i, const Attr* a) {
+  const auto found = known_.find(i);
+  if (found == known_.end()) return false;
+  Known& known = found->second;
+  const bool current = known.opened && a != nullptr && version_of(*a) == known.version;
+  known.opened = true;
+  if (a != nullptr) known.version = version_of(*a);
+  return current;
 }
 
 void FuseSession::forget(Ino i, std::uint64_t count) {
-  const auto found = lookups_.find(i);
-  if (found == lookups_.end()) return;
-  found->second -= std::min(count, found->second);
-  if (found->second != 0) return;
-  lookups_.erase(found);
+  const auto found = known_.find(i);
+  if (found == known_.end()) return;
+  found->second.lookups -= std::min(count, found->second.lookups);
+  if (found->second.lookups != 0) return;
+  known_.erase(found);
   if (orphans_.erase(i) != 0) run("EVICT", i, evict(i));
 }
 
 void FuseSession::orphan(const Attr& removed) {
   if (removed.ino == 0 || removed.nlink != 0 || S_ISDIR(removed.mode)) return;
-  if (lookups_.count(removed.ino) != 0) {
+  if (known_.count(removed.ino) != 0) {
     orphans_.insert(removed.ino);
   } else {
     run("EVICT", removed.ino, evict(removed.ino));

@@ -57,6 +57,7 @@ class FuseSession final : public FrontEnd {
 
   // ---- for fuse_ops.cc ----
   Volume& vol() { return *volume_; }
+  Loop& loop() { return loop_; }
   /// FUSE numbers the mount's root 1, whatever inode it is.
   [[nodiscard]] Ino ino(fuse_ino_t n) const { return n == FUSE_ROOT_ID ? volume_->root().ino : n; }
   [[nodiscard]] fuse_ino_t node(Ino i) const { return i == volume_->root().ino ? FUSE_ROOT_ID : i; }
@@ -70,10 +71,16 @@ class FuseSession final : public FrontEnd {
   fuse_entry_param to_entry(const Attr& a) const;
   /// Reply with an entry and count the kernel's new reference.
   void reply_entry(FuseCall& call, const Attr& a);
-  void remember(Ino i) { ++lookups_[i]; }
+  void remember(const Attr& a);
   void forget(Ino i, std::uint64_t count);
   /// The inode lost its last name here: evict it when the kernel forgets it.
   void orphan(const Attr& removed);
+
+  /// The kernel may hold pages of an earlier open.
+  [[nodiscard]] bool may_have_pages(Ino i) const;
+  /// A file is opened, its attributes are now `a` (null: not asked). True when pages that the kernel
+  /// holds are still those of the file.
+  bool pages_are_current(Ino i, const Attr* a);
 
   std::shared_ptr<DataFile> file(Ino i);  ///< shared by all handles of the inode
   [[nodiscard]] std::shared_ptr<DataFile> open_file(Ino i) const;  ///< null when nobody has it open
@@ -82,6 +89,18 @@ class FuseSession final : public FrontEnd {
   Task<Result<void>> load_page(DirHandle* dir, std::uint64_t position);
 
  private:
+  /// What changes with the bytes of a file. Source: generations and times of CubeFS inodes.
+  struct Version {
+    std::uint64_t gen = 0, size = 0;
+    std::int64_t mtime = 0;
+    bool operator==(const Version&) const = default;
+  };
+  struct Known {  // an inode that the kernel refers to
+    std::uint64_t lookups = 0;
+    bool opened = false;
+    Version version;  // not newer than the kernel's pages
+  };
+  static Version version_of(const Attr& a) { return {a.gen, a.size, a.mtime}; }
   Task<void> pump();
   Task<void> tracked(std::uint64_t id, Task<void> task);
   Task<void> evict(Ino i);
@@ -98,7 +117,7 @@ class FuseSession final : public FrontEnd {
   Event idle_;
   std::uint64_t next_request_ = 1;
   std::map<std::uint64_t, InFlight> running_;
-  std::unordered_map<Ino, std::uint64_t> lookups_;
+  std::unordered_map<Ino, Known> known_;
   std::set<Ino> orphans_;
   std::unordered_map<Ino, std::shared_ptr<DataFile>> files_;
 };
