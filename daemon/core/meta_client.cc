@@ -246,7 +246,8 @@ Task<bool> MetaClient::pause(std::int64_t ms, std::int64_t deadline_ms) {
 // ---------------------------------------------------------------- reads without a leader
 
 /// What the member has applied; 0 when it does not answer.
-Task<std::uint64_t> MetaClient::applied_id(std::uint64_t partition, std::string addr) {
+Task<std::uint64_t> MetaClient::applied_id(std::uint64_t partition, std::string addr,
+                                           std::int64_t deadline_ms) {
   wire::GetAppliedIdReq req;
   req.pid = partition;
   Attempt a{
@@ -254,7 +255,7 @@ Task<std::uint64_t> MetaClient::applied_id(std::uint64_t partition, std::string 
       wire::meta_request(wire::GetAppliedIdReq::kOp, partition, next_req_id_++, wire::encode(req)),
       {},
       Loop::now_ms(),
-      Loop::now_ms() + kAttemptMs,
+      deadline_ms,
       false,
       {}};
   const bool answered = co_await ask_member(&a, addr, {});
@@ -264,11 +265,12 @@ Task<std::uint64_t> MetaClient::applied_id(std::uint64_t partition, std::string 
 }
 
 /// Members that have applied most, and how many answered at all.
-Task<std::vector<std::string>> MetaClient::freshest(std::uint64_t partition, std::size_t* active) {
+Task<std::vector<std::string>> MetaClient::freshest(std::uint64_t partition,
+                                                    std::int64_t deadline_ms, std::size_t* active) {
   const std::vector<std::string> members = members_of(partition);
   std::vector<Task<std::uint64_t>> asks;
   asks.reserve(members.size());
-  for (const std::string& m : members) asks.push_back(applied_id(partition, m));
+  for (const std::string& m : members) asks.push_back(applied_id(partition, m, deadline_ms));
   const std::vector<std::uint64_t> ids = co_await when_all<std::uint64_t>(loop_, std::move(asks));
   const std::uint64_t most = ids.empty() ? 0 : *std::max_element(ids.begin(), ids.end());
   *active = static_cast<std::size_t>(ids.size() - std::count(ids.begin(), ids.end(), 0));
@@ -286,7 +288,7 @@ Task<bool> MetaClient::quorum_phase(Attempt* a) {
   const std::int64_t growth = pause_growth(budget_ms_);
   for (std::int64_t i = 0;; ++i) {
     std::size_t active = 0;
-    const std::vector<std::string> best = co_await freshest(a->partition, &active);
+    const std::vector<std::string> best = co_await freshest(a->partition, a->deadline_ms, &active);
     const bool enough = active * 2 > members_of(a->partition).size();
     const bool any_will_do = views_->last_stat().meta_follower_read;
     for (const std::string& addr : best) {

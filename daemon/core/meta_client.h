@@ -124,8 +124,10 @@ class MetaClient {
   Task<bool> quorum_phase(Attempt* a);
   Task<bool> one_pass(Attempt* a);
   Task<bool> ask_member(Attempt* a, std::string addr, std::string arg);
-  Task<std::uint64_t> applied_id(std::uint64_t partition, std::string addr);
-  Task<std::vector<std::string>> freshest(std::uint64_t partition, std::size_t* active);
+  Task<std::uint64_t> applied_id(std::uint64_t partition, std::string addr,
+                                 std::int64_t deadline_ms);
+  Task<std::vector<std::string>> freshest(std::uint64_t partition, std::int64_t deadline_ms,
+                                          std::size_t* active);
   [[nodiscard]] std::vector<std::string> members_of(std::uint64_t partition) const;
   [[nodiscard]] bool give_up(const Attempt& a, std::int64_t limit_ms) const;
   Task<bool> pause(std::int64_t ms, std::int64_t deadline_ms);

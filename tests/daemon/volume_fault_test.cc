@@ -315,6 +315,32 @@ class SilentServer {
   std::string address_;
 };
 
+/// Every wait ends at the mount's deadline, whatever it waits for: a member that accepts and says
+/// nothing, a transaction that never ends.
+TEST_F(FaultTest, RequestsEndAtTheMountsDeadline) {
+  const Ino f = make(kRoot, "f");
+  close();
+  MountConfig c = config();
+  c.meta_timeout_s = 2;
+  auto opened = await(Volume::open(loop_.loop(), c));
+  ASSERT_TRUE(opened.ok()) << opened.error().text();
+  volume_ = *opened;
+  arm(mini::FaultKind::kForceResult, CFS_MOP_CREATE_DENTRY, CFS_RC_TX_CONFLICT, 1000);
+  std::int64_t begin = Loop::now_ms();
+  EXPECT_FALSE(create(kRoot, "locked").ok());
+  EXPECT_LT(Loop::now_ms() - begin, 4000);
+  cluster_->faults().clear();
+  for (const auto& node : cluster_->meta_nodes()) node->hang(true);
+  begin = Loop::now_ms();
+  EXPECT_FALSE(getattr(f).ok());
+  EXPECT_FALSE(create(kRoot, "g").ok());
+  const std::int64_t spent = Loop::now_ms() - begin;
+  for (const auto& node : cluster_->meta_nodes()) node->hang(false);
+  EXPECT_GE(spent, 3500);  // and not before
+  EXPECT_LT(spent, 7000);
+  EXPECT_TRUE(getattr(f).ok());
+}
+
 TEST_F(FaultTest, SilentMastersEndTheMountSoon) {
   const SilentServer silent;
   MountConfig c = config();

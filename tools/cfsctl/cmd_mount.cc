@@ -255,8 +255,9 @@ constexpr const char* kExamples =
     "  attrvalid=S        attributes are believed for S seconds (30)\n"
     "  lookupvalid=S      names are believed for S seconds (5)\n"
     "  metatimeout=S      a metadata request fails after S seconds without a server (600)\n"
-    "  deadline=S         kernel: any request fails after S seconds (the module's default)\n"
-    "  soft, hard         kernel: what follows a deadline, an error or more waiting (hard)\n"
+    "  soft, hard         kernel: calls fail after the deadline, or only while no daemon runs "
+    "(hard)\n"
+    "  deadline=S         kernel: that time (the module's default)\n"
     "  followerread       any replica may serve reads (no)\n"
     "  nearread=no        do not prefer near replicas\n"
     "  crc=off            kernel: do not check the data's checksums";
