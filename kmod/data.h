@@ -187,6 +187,8 @@ struct cfs_data {
 	bool map_valid;			/* D */
 	bool map_loading;		/* D: EXTENTS is under way */
 	int map_error;			/* D: final answer to EXTENTS; taken by the runner */
+	u32 map_answers;		/* READ_ONCE: grows with each answer to EXTENTS */
+	int map_result;			/* D: the last one: 0, a final error or -EAGAIN */
 	u32 map_serial;			/* D: grows with each list loaded */
 	u64 map_gen;			/* D */
 	u64 map_retry;			/* D: jiffies64; EXTENTS failed, not before */
@@ -273,6 +275,7 @@ extern const struct vm_operations_struct cfs_vm_ops;
 
 /* ---- map.c ---- */
 void cfs_map_fetch(struct cfs_data *d);
+int cfs_map_lock(struct cfs_data *d);
 void cfs_map_forget(struct cfs_data *d);
 void cfs_map_set_empty(struct inode *inode);
 void cfs_map_check(struct inode *inode);

@@ -11,17 +11,23 @@
  * Failure   Errors of write-back are told once per open file, by fsync and by close, then forgotten
  *           (errseq).
  *
+ * Preallocation reserves nothing: the servers have no such thing. It moves the end of the file, or
+ * does nothing. Punching and zeroing write zeros where there are extents.
+ *
  * Closing a file that was written commits it, as the FUSE client does: another host that opens it
  * afterwards sees it.
  * Source: CubeFS v3.5.3, client/fs/file.go (Flush, Fsync).
  */
 #include <linux/fs.h>
+#include <linux/falloc.h>
 #include <linux/filelock.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/uio.h>
 #include "compat.h"
 #include "data.h"
+
+#define CFS_ZERO_PAGES	16	/* written at a time where a range is cleared */
 
 /*
  * The size and the generation must be those of now, as far as attributes are believed at all; with
@@ -67,17 +73,64 @@ static int cfs_file_fsync(struct file *file, loff_t start, loff_t end, int datas
 	return ret;
 }
 
+/* ---- holes ---- */
+
+/* Is the byte at @pos data? @len: bytes up to where that may change. d->lock is held. */
+static bool cfs_data_at(struct cfs_data *d, u64 pos, bool busy, u64 *len)
+{
+	struct cfs_slice slice;
+	u64 run, gap;
+
+	cfs_map_lookup(&d->map, pos, &slice);
+	*len = slice.len;
+	if (!slice.hole || !busy)
+		return !slice.hole;
+	spin_lock(&d->dirty_lock);
+	run = cfs_ranges_run(&d->dirty, pos);
+	gap = cfs_ranges_gap(&d->dirty, pos);
+	spin_unlock(&d->dirty_lock);
+	*len = min(slice.len, run ?: gap);
+	return run;
+}
+
+/*
+ * Data is what has a key, or may get one. That nothing is dirty is asked before the map: what was
+ * dirty earlier is in it.
+ */
+static loff_t cfs_seek_data_hole(struct inode *inode, loff_t offset, int whence)
+{
+	struct cfs_data *d = CFS_I(inode)->data;
+	bool busy = cfs_data_busy(inode);
+	u64 pos = offset, size = i_size_read(inode), len;
+	int ret;
+
+	if (offset < 0 || pos >= size)
+		return -ENXIO;
+	ret = cfs_map_lock(d);
+	if (ret)
+		return ret;
+	while (pos < size && cfs_data_at(d, pos, busy, &len) != (whence == SEEK_DATA))
+		pos += len;
+	mutex_unlock(&d->lock);
+	if (pos < size)
+		return pos;
+	return whence == SEEK_HOLE ? size : -ENXIO;
+}
+
 static loff_t cfs_file_llseek(struct file *file, loff_t offset, int whence)
 {
 	struct inode *inode = file_inode(file);
-	int ret;
+	loff_t ret;
 
-	if (whence != SEEK_SET && whence != SEEK_CUR) {
-		ret = cfs_inode_refresh(inode, false);
-		if (ret)
-			return ret;
-	}
-	return generic_file_llseek(file, offset, whence);
+	if (whence == SEEK_SET || whence == SEEK_CUR)
+		return generic_file_llseek(file, offset, whence);
+	ret = cfs_inode_refresh(inode, false);
+	if (ret)
+		return ret;
+	if (whence != SEEK_DATA && whence != SEEK_HOLE)
+		return generic_file_llseek(file, offset, whence);
+	ret = cfs_seek_data_hole(inode, offset, whence);
+	return ret < 0 ? ret : vfs_setpos(file, ret, inode->i_sb->s_maxbytes);
 }
 
 /* ---- reading ---- */
@@ -199,6 +252,94 @@ static ssize_t cfs_file_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	return ret;
 }
 
+/* ---- allocation ---- */
+
+static ssize_t cfs_write_zeros(struct file *file, u64 pos, u64 len)
+{
+	struct inode *inode = file_inode(file);
+	struct bio_vec bv[CFS_ZERO_PAGES];
+	struct iov_iter from;
+	struct kiocb iocb;
+	int i;
+
+	for (i = 0; i < CFS_ZERO_PAGES; i++)
+		bvec_set_page(&bv[i], ZERO_PAGE(0), PAGE_SIZE, 0);
+	len = min_t(u64, len, CFS_ZERO_PAGES * PAGE_SIZE);
+	init_sync_kiocb(&iocb, file);
+	iocb.ki_flags = 0;
+	iocb.ki_pos = pos;
+	iov_iter_bvec(&from, ITER_SOURCE, bv, CFS_ZERO_PAGES, len);
+	cfs_note_write(inode, pos, len);
+	return netfs_buffered_write_iter_locked(&iocb, &from, NULL);
+}
+
+/* What is dirty gets its keys first; then every key of the range is overwritten. */
+static int cfs_zero_keys(struct file *file, u64 pos, u64 end)
+{
+	struct inode *inode = file_inode(file);
+	struct cfs_data *d = CFS_I(inode)->data;
+	struct cfs_slice slice;
+	ssize_t n = filemap_write_and_wait_range(inode->i_mapping, pos, end - 1);
+
+	while (!n && pos < end) {
+		n = fatal_signal_pending(current) ? -EINTR : cfs_map_lock(d);
+		if (n)
+			break;
+		cfs_map_lookup(&d->map, pos, &slice);
+		mutex_unlock(&d->lock);
+		slice.len = min(slice.len, end - pos);
+		if (!slice.hole)
+			n = cfs_write_zeros(file, pos, slice.len);
+		if (n < 0)
+			break;
+		pos += slice.hole ? slice.len : n;
+		n = 0;
+	}
+	return n;
+}
+
+static int cfs_file_grow(struct file *file, loff_t size)
+{
+	struct inode *inode = file_inode(file);
+	struct iattr ia = { .ia_valid = ATTR_SIZE | ATTR_FILE, .ia_size = size, .ia_file = file };
+	int ret = inode_newsize_ok(inode, size);
+
+	return ret ?: notify_change(file_mnt_idmap(file), file_dentry(file), &ia, NULL);
+}
+
+static int cfs_fallocate_locked(struct file *file, int mode, loff_t pos, loff_t end)
+{
+	struct inode *inode = file_inode(file);
+	loff_t size = i_size_read(inode);
+	int ret = file_modified(file);
+
+	if (!ret && mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE) && pos < size)
+		ret = cfs_zero_keys(file, pos, min(end, size));
+	if (!ret && !(mode & FALLOC_FL_KEEP_SIZE) && end > size)
+		ret = cfs_file_grow(file, end);
+	return ret;
+}
+
+static long cfs_file_fallocate(struct file *file, int mode, loff_t pos, loff_t len)
+{
+	struct inode *inode = file_inode(file);
+	struct cfs_data *d = CFS_I(inode)->data;
+	int ret;
+
+	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
+		return -EOPNOTSUPP;
+	ret = cfs_inode_refresh(inode, false) ?: netfs_start_io_write(inode);
+	if (ret)
+		return ret;
+	atomic_inc(&d->busy);
+	ret = cfs_fallocate_locked(file, mode, pos, pos + len);
+	atomic_dec(&d->busy);
+	netfs_end_io_write(inode);
+	if (!ret && file->f_flags & O_DSYNC)
+		ret = vfs_fsync_range(file, pos, pos + len - 1, !(file->f_flags & __O_SYNC));
+	return ret;
+}
+
 static int cfs_file_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	int ret = generic_file_mmap(file, vma);
@@ -216,6 +357,7 @@ const struct file_operations cfs_file_fops = {
 	.read_iter	= cfs_file_read_iter,
 	.write_iter	= cfs_file_write_iter,
 	.mmap		= cfs_file_mmap,
+	.fallocate	= cfs_file_fallocate,
 	.splice_read	= filemap_splice_read,
 	.splice_write	= iter_file_splice_write,
 	.setlease	= cfs_setlease,

@@ -75,6 +75,8 @@ static void cfs_map_loaded(struct cfs_call *call)
 	d->calls--;
 	d->map_valid = !ret;
 	d->map_error = cfs_map_error_final(ret) ? ret : 0;
+	d->map_result = ret && !d->map_error ? -EAGAIN : ret;
+	WRITE_ONCE(d->map_answers, d->map_answers + 1);
 	d->map_retry = ret ? cfs_after_ms(CFS_RETRY_MS) : 0;
 	if (!ret) {
 		d->map_serial++;
@@ -114,6 +116,40 @@ void cfs_map_fetch(struct cfs_data *d)
 	d->calls++;
 	cfs_data_hold(d, false);
 	cfs_call_async(call);
+}
+
+/**
+ * cfs_map_lock - take the lock of an inode's data, with a map that can be used
+ * @d: Data state.
+ *
+ * Context: System call; waits for the daemon, can be killed.
+ * Return:  0: d->lock is held. -errno: it is not.
+ */
+int cfs_map_lock(struct cfs_data *d)
+{
+	u32 seen, first = READ_ONCE(d->map_answers);
+	u64 since = get_jiffies_64();
+	long left = 0;
+
+	for (;;) {
+		mutex_lock(&d->lock);
+		if (d->map_valid)
+			return 0;
+		seen = d->map_answers;
+		if (seen != first && d->map_result && d->map_result != -EAGAIN)
+			left = d->map_result;
+		else
+			cfs_map_fetch(d);
+		mutex_unlock(&d->lock);
+		if (left < 0)
+			return left;
+		if (cfs_io_expired(cfs_data_sb(d), since))
+			return -EIO;
+		left = wait_event_killable_timeout(d->idle, READ_ONCE(d->map_answers) != seen,
+						   msecs_to_jiffies(CFS_RETRY_MS));
+		if (left < 0)
+			return -EINTR;
+	}
 }
 
 /**

@@ -29,6 +29,8 @@
 #include <linux/module.h>
 #include <linux/net.h>
 #include <linux/sched/mm.h>
+#include <linux/sizes.h>
+#include <linux/skbuff.h>
 #include <linux/tcp.h>
 #include <net/net_namespace.h>
 #include <net/sock.h>
@@ -40,7 +42,7 @@
 #define CFS_KEEPALIVE_INTVL_S	3
 #define CFS_KEEPALIVE_PROBES	3
 #define CFS_USER_TIMEOUT_MS	8000
-#define CFS_ERROR_TEXT_MAX	65536	/* longest error message we skip, bytes */
+#define CFS_RX_STEP		SZ_512K	/* received at most before the socket's lock is dropped */
 
 static atomic64_t cfs_req_ids = ATOMIC64_INIT(0);
 
@@ -525,20 +527,67 @@ static int cfs_rx_skip(struct cfs_conn *conn)
 	return 0;
 }
 
+/* Bytes of the socket's queue go to where the read wants them; never more than desc->count. */
+static int cfs_rx_actor(read_descriptor_t *desc, struct sk_buff *skb, unsigned int offset,
+			size_t len)
+{
+	struct cfs_conn *conn = desc->arg.data;
+	struct cfs_pkt *pkt = cfs_rx_head(conn);
+	size_t want = min(len, desc->count), done = 0, n;
+	struct skb_seq_state st;
+	const u8 *data;
+
+	skb_prepare_seq_read(skb, offset, offset + want, &st);
+	while (done < want && (n = skb_seq_read(done, &data, &st))) {
+		n = min(n, want - done);
+		if (!pkt->csb->nocrc)
+			conn->rx.crc = crc32_le(conn->rx.crc, data, n);
+		if (copy_to_iter(data, n, &pkt->iter) != n)
+			break;
+		done += n;
+	}
+	skb_abort_seq_read(&st);
+	desc->count -= done;
+	return done;
+}
+
+/* Nothing was taken from the queue: is it empty, or at its end? */
+static int cfs_rx_empty(struct cfs_conn *conn)
+{
+	u8 byte;
+	struct msghdr msg = {};
+	struct kvec kv = { .iov_base = &byte, .iov_len = 1 };
+	int ret = kernel_recvmsg(conn->sock, &msg, &kv, 1, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	return ret > 0 ? 0 : ret ?: -ECONNRESET;
+}
+
+/*
+ * The CRC is that of the bytes as they came, not of the memory they were copied to: that may be
+ * changed at the same time (direct I/O), or be one page for several parts (netfs, where it fills the
+ * gaps of a folio that is partly written).
+ */
 static int cfs_rx_data(struct cfs_conn *conn)
 {
 	struct cfs_rx *rx = &conn->rx;
-	struct cfs_pkt *pkt = cfs_rx_head(conn);
+	struct sock *sk = conn->sock->sk;
 	int ret;
 
 	while (rx->left) {
-		ret = cfs_rx_into(conn, &pkt->iter, rx->left);
+		read_descriptor_t desc = {
+			.arg.data = conn,
+			.count = min_t(u32, rx->left, CFS_RX_STEP),
+		};
+
+		lock_sock(sk);
+		ret = conn->sock->ops->read_sock(sk, &desc, cfs_rx_actor);
+		release_sock(sk);
+		if (!ret)
+			ret = cfs_rx_empty(conn);
 		if (ret < 0)
 			return ret;
-		if (pkt->csb->nocrc)
-			iov_iter_advance(&pkt->iter, ret);
-		else
-			rx->crc = cfs_iter_crc(&pkt->iter, ret, rx->crc);
+		if (ret)
+			WRITE_ONCE(conn->progress, jiffies);
 		rx->left -= ret;
 	}
 	return 0;

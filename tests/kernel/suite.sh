@@ -142,6 +142,15 @@ else
   done
   "$B/tests/kernel/data_test" --gtest_brief=1 || failed=1
 fi
+if [ $SHORT = 1 ]; then
+  check data-oracle "$B/tests/fs/data_oracle" --ops 500 "$MNT"
+  check data-oracle-two-processes "$B/tests/fs/data_oracle" --ops 300 --processes 2 "$MNT"
+  "$B/tests/kernel/semantics_test" --gtest_brief=1 --gtest_filter='-*.AsynchronousIoIsAsynchronous' || failed=1
+else
+  check data-oracle "$B/tests/fs/data_oracle" --ops "${CFS_ORACLE_OPS:-15000}" "$MNT"
+  check data-oracle-two-processes "$B/tests/fs/data_oracle" --ops "${CFS_ORACLE_OPS:-5000}" --processes 2 "$MNT"
+  "$B/tests/kernel/semantics_test" --gtest_brief=1 || failed=1
+fi
 check persists-over-remount persists
 check survives-daemon-kill survives_kill
 check killable-without-daemon killable_without_daemon

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+/// What the tests of the data path share: faults of the mini cluster's nodes, patterns, small helpers.
+///
+/// Purpose  One fixture for programs that run in a guest, as root, on a kernel mount. They need
+///          $CFS_TEST_DIR (the mount) and $CFS_TEST_MASTER (host:port of the mini cluster's master).
+/// Failure  Helpers report by gtest; a fault that cannot be set fails the test.
+#pragma once
+
+#include <curl/curl.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace data_test {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr size_t kMiB = 1 << 20;
+constexpr int kOpCreate = 0x01, kOpAppend = 0x03, kOpOverwrite = 0x0F;
+constexpr int kMetaCommit = 0x3A, kMetaBatchCommit = 0x34;
+
+inline std::string env(const char* name) {
+  const char* value = getenv(name);
+  return value ? value : "";
+}
+
+inline size_t collect(char* data, size_t size, size_t n, void* to) {
+  static_cast<std::string*>(to)->append(data, size * n);
+  return size * n;
+}
+
+inline std::string http_get(const std::string& path) {
+  std::string body, url = "http://" + env("CFS_TEST_MASTER") + path;
+  CURL* curl = curl_easy_init();
+  curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
+  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, collect);
+  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &body);
+  curl_easy_setopt(curl, CURLOPT_TIMEOUT, 20L);
+  CURLcode rc = curl_easy_perform(curl);
+  curl_easy_cleanup(curl);
+  if (rc != CURLE_OK) ADD_FAILURE() << url << ": " << curl_easy_strerror(rc);
+  return body;
+}
+
+inline void fault(const std::string& query) {
+  std::string body = http_get("/mini/fault?" + query);
+  EXPECT_NE(body.find("\"code\":0"), std::string::npos) << query << ": " << body;
+}
+
+inline void data_node(int index, const std::string& action) {
+  fault("action=" + action + "&role=data&index=" + std::to_string(index));
+}
+
+/// A knob of every data node: "NAME=VALUE".
+inline void knob(const std::string& assignment) {
+  size_t at = assignment.find('=');
+  fault("action=knob&knob=" + assignment.substr(0, at) + "&value=" + assignment.substr(at + 1));
+}
+
+/// Every data node answers `code` to the next `count` requests `op` that it gets.
+inline void force_result(int op, int code, int count) {
+  knob("force_result=" + std::to_string(op) + ":" + std::to_string(code) + ":" +
+       std::to_string(count));
+}
+
+inline std::string pattern(size_t n, unsigned seed) {
+  std::string s(n, '\0');
+  uint32_t x = seed * 2654435761u + 1;
+  for (auto& c : s) {
+    x = x * 1664525u + 1013904223u;
+    c = static_cast<char>(x >> 24);
+  }
+  return s;
+}
+
+inline void drop_caches() {
+  sync();
+  for (int i = 0; i < 3; i++) std::ofstream("/proc/sys/vm/drop_caches") << "3\n";
+}
+
+class Fd {
+ public:
+  Fd(const std::string& path, int flags) : fd_(open(path.c_str(), flags | O_CLOEXEC, 0644)) {
+    EXPECT_GE(fd_, 0) << path << ": " << strerror(errno);
+  }
+  ~Fd() {
+    if (fd_ >= 0) close();
+  }
+  Fd(const Fd&) = delete;
+  Fd& operator=(const Fd&) = delete;
+  int get() const { return fd_; }
+  int close() {
+    int r = ::close(fd_) ? errno : 0;
+    fd_ = -1;
+    return r;
+  }
+  int sync() { return fsync(fd_) ? errno : 0; }
+
+ private:
+  int fd_;
+};
+
+/// 0 or errno.
+inline int write_at(int fd, const std::string& data, size_t pos) {
+  for (size_t done = 0; done < data.size();) {
+    ssize_t n = pwrite(fd, data.data() + done, data.size() - done, pos + done);
+    if (n <= 0) return n ? errno : EIO;
+    done += n;
+  }
+  return 0;
+}
+
+inline std::string read_all(const std::string& path) {
+  Fd fd(path, O_RDONLY);
+  std::string out;
+  std::string buf(kMiB, '\0');
+  ssize_t n;
+  while ((n = read(fd.get(), buf.data(), buf.size())) > 0) out.append(buf, 0, n);
+  EXPECT_EQ(n, 0) << path << ": " << strerror(errno);
+  return out;
+}
+
+/// Says where two long strings differ instead of printing them.
+inline void expect_same(const std::string& got, const std::string& want, const char* what) {
+  ASSERT_EQ(got.size(), want.size()) << what;
+  for (size_t i = 0; i < want.size(); i++)
+    ASSERT_EQ(int(uint8_t(got[i])), int(uint8_t(want[i])))
+        << what << ": first difference at byte " << i;
+}
+
+class DataFaults : public testing::Test {
+ protected:
+  void SetUp() override {
+    dir_ = env("CFS_TEST_DIR") + "/faults-" +
+           testing::UnitTest::GetInstance()->current_test_info()->name() + "-XXXXXX";
+    ASSERT_NE(mkdtemp(dir_.data()), nullptr) << dir_ << ": " << strerror(errno);
+  }
+
+  void TearDown() override {
+    fault("action=clear");
+    for (const char* k :
+         {"drop_reply=0", "close_after=0", "cut_reply=0", "half_close=0", "corrupt_crc=0",
+          "follower_failure=0", "read_error=0", "force_result=3:243:0", "delay_ms=0", "full=0",
+          "tiny_ready=1", "read_chunk_bytes=131072"})
+      knob(k);
+  }
+
+  std::string path(const std::string& name) { return dir_ + "/" + name; }
+
+  /// Writes `data` to a new file, syncs, closes; all must succeed.
+  void write_file(const std::string& name, const std::string& data) {
+    Fd fd(path(name), O_RDWR | O_CREAT | O_TRUNC);
+    ASSERT_EQ(write_at(fd.get(), data, 0), 0);
+    ASSERT_EQ(fd.sync(), 0);
+    ASSERT_EQ(fd.close(), 0);
+  }
+
+  void expect_cold(const std::string& name, const std::string& want) {
+    drop_caches();
+    expect_same(read_all(path(name)), want, name.c_str());
+  }
+
+  std::string dir_;
+};
+
+/// main() of these programs.
+inline int run(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  if (env("CFS_TEST_DIR").empty() || env("CFS_TEST_MASTER").empty()) {
+    printf("skip: CFS_TEST_DIR and CFS_TEST_MASTER are not set\n");
+    return 77;
+  }
+  curl_global_init(CURL_GLOBAL_DEFAULT);
+  return RUN_ALL_TESTS();
+}
+
+}  // namespace data_test
