@@ -30,13 +30,11 @@ fi
 echo "ok fuse-mount"
 CFS_TEST_DIR=$T/mnt "$B/tests/fs/fs_suite" --gtest_brief=1
 rc=$?
-for processes in 1 2; do
-  if out=$("$B/tests/fs/data_oracle" --ops "${CFS_ORACLE_OPS:-3000}" --processes $processes "$T/mnt" 2>&1); then
-    echo "ok fuse-data-oracle-$processes"
-  else
-    echo "not ok fuse-data-oracle-$processes - $out"
-    rc=1
-  fi
-done
+if out=$("$B/tests/fs/data_oracle" --ops "${CFS_ORACLE_OPS:-3000}" "$T/mnt" 2>&1); then
+  echo "ok fuse-data-oracle"
+else
+  echo "not ok fuse-data-oracle - $out"
+  rc=1
+fi
 if "$CFSCTL" umount "$T/mnt"; then echo "ok fuse-umount"; else echo "not ok fuse-umount - failed"; rc=1; fi
 exit $rc
