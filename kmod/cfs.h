@@ -2,8 +2,8 @@
 /*
  * cubefs: types and prototypes inside the module, one section per .c file.
  *
- * Layers   Two entrances: the VFS (super.c, inode.c, dir.c, file.c, xattr.c, data.c) and the daemon
- *          (dev.c). Both call down into chan.c, view.c, conn.c, extent.c; never into each other.
+ * Layers   Two entrances: the VFS (super.c, inode.c, lookup.c, dir.c, readdir.c, file.c, xattr.c,
+ *          acl.c, export.c, data.c) and the daemon (dev.c). Both call down into chan.c, view.c, conn.c, extent.c; never into each other.
  *          Only main.c knows every file.
  * Locks    outermost first:
  *            inode lock (i_rwsem) > mapping invalidate_lock > ci->data.lock > dp/node locks
@@ -41,6 +41,7 @@ struct cfs_sb {
 	char *config;			/* I: configuration string, kept for the next daemon */
 	char *source;			/* I: as shown in /proc/mounts */
 	bool nocrc;			/* I: mount option crc=off */
+	bool noacl;			/* I: mount option noacl */
 	/* I: mount option soft: fail after deadline_s instead of waiting for ever */
 	bool soft;
 	/* I: mount option deadline=: seconds for soft, and for a missing daemon */
@@ -55,6 +56,7 @@ struct cfs_sb {
 	struct list_head link;		/* chan.lock: list of sessions */
 	/* chan.lock: calls whose outcome nobody has been told yet */
 	u32 calls;
+	struct delayed_work watch;	/* from the beginning of unmount to its end */
 	struct kref ref;		/* superblock, and every call that names the session */
 	spinlock_t change_lock;		/* writers of counters and seq_floor; a leaf */
 	/* change_lock; readers READ_ONCE: values asked for earlier are not current */
@@ -90,6 +92,7 @@ struct cfs_sb {
 int cfs_super_init(void);
 void cfs_super_exit(void);
 void cfs_sb_put(struct cfs_sb *csb);
+void cfs_sb_abort(struct cfs_sb *csb);	/* umount -f, CFS_IOC_ABORT */
 
 /* ---- inode.c ---- */
 /*
@@ -109,6 +112,15 @@ struct cfs_inode {
 	s64 birth;
 	/* i_lock: utimes() set an atime here; servers do not return it */
 	bool atime_set;
+	/*
+	 * i_lock; READ_ONCE: jiffies64; mode, owner, ACLs and the absence of capabilities are
+	 * believed until then
+	 */
+	u64 rights_until;
+	u32 rights_epoch;		/* as above: csb->epoch at that time */
+	/* READ_ONCE: directories: a name was looked up since it was last asked, see readdir.c */
+	bool names_used;
+	u64 parent;			/* READ_ONCE: directories, for export.c; 0: not known */
 	atomic_t names_epoch;		/* directories: grows when the names below expire at once */
 	/* i_lock: EVICT, owed since nlink reached 0 here; else NULL */
 	struct cfs_call *evict_call;
@@ -136,6 +148,8 @@ struct inode *cfs_iget(struct super_block *sb, const struct cfs_attr *attr, u64 
  * flight (size, mtime).
  */
 void cfs_inode_apply(struct inode *inode, const struct cfs_attr *attr, u64 seq);
+/* The inode with a number, alive; -ESTALE when there is none. Killable. */
+struct inode *cfs_iget_number(struct super_block *sb, u64 ino);
 /* Attributes from the cache while they are valid, else from the daemon. Killable. */
 int cfs_inode_refresh(struct inode *inode, bool force);
 void cfs_attrs_expire(struct inode *inode);	/* ask the server at next use */
@@ -158,16 +172,38 @@ bool cfs_changed_since(struct cfs_sb *csb, u64 ino, u64 seq);
 int cfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat,
 		u32 request_mask, unsigned int flags);
 int cfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *ia);
+int cfs_inode_set_mode(struct mnt_idmap *idmap, struct inode *inode, umode_t mode);
+int cfs_permission(struct mnt_idmap *idmap, struct inode *inode, int mask);
 
 extern const struct inode_operations cfs_file_iops, cfs_special_iops;	/* inode.c */
 extern const struct file_operations cfs_file_fops;			/* file.c */
 
-/* ---- dir.c, xattr.c ---- */
+/* ---- lookup.c: believed names ---- */
+u32 cfs_names_epoch(const struct inode *dir);
+void cfs_stamp(struct dentry *dentry, u32 epoch, u32 valid_ms);
+void cfs_stamp_expire(struct dentry *dentry);
+int cfs_check_new_name(const struct qstr *name);
+struct dentry *cfs_lookup(struct inode *dir, struct dentry *dentry, unsigned int flags);
+void cfs_names_fill(struct dentry *parent, const struct cfs_dirent *de, u32 epoch, u64 seq);
+
+extern const struct dentry_operations cfs_dentry_ops;
+
+/* ---- dir.c, xattr.c, acl.c, export.c ---- */
+/* What a new inode inherits; NULL: none. */
+struct cfs_new_acls {
+	struct posix_acl *access, *preset;
+};
+
+struct cfs_call *cfs_xattr_call(struct inode *inode, u16 op, const char *name);
 ssize_t cfs_listxattr(struct dentry *dentry, char *list, size_t size);
+struct posix_acl *cfs_get_inode_acl(struct inode *inode, int type, bool rcu);
+int cfs_set_acl(struct mnt_idmap *idmap, struct dentry *dentry, struct posix_acl *acl, int type);
+int cfs_acl_init(struct inode *inode, const struct cfs_new_acls *acls);
+
+extern const struct export_operations cfs_export_ops;			/* export.c */
 
 extern const struct inode_operations cfs_dir_iops, cfs_symlink_iops;	/* dir.c */
 extern const struct file_operations cfs_dir_fops;			/* readdir.c */
-extern const struct dentry_operations cfs_dentry_ops;			/* dir.c */
 extern const struct xattr_handler * const cfs_xattr_handlers[];		/* xattr.c */
 
 /* ---- chan.c: calls to the daemon ---- */
@@ -278,6 +314,9 @@ struct cfs_sb *cfs_session_get(u32 session);	/* strong reference or NULL */
 struct super_block *cfs_session_super(struct cfs_sb *csb);
 int cfs_chan_init(void);
 void cfs_chan_exit(void);
+u64 cfs_chan_absence(void);	/* jiffies since there was a daemon, 0 if there is one */
+/* CFS_IOC_ABORT. Returns how many mounts. */
+u32 cfs_chan_abort(u32 session);
 /* network namespace of the attached daemon, strong; NULL when none */
 struct net *cfs_chan_net(void);
 /* For dev.c. */
@@ -333,7 +372,11 @@ int cfs_conn_close_order(const struct cfs_connect *c);	/* CFS_IOC_CLOSE */
 int cfs_conn_init(void);
 void cfs_conn_exit(void);
 
-/* ---- data.c, extent.c, file.c: file data ---- */
+/* ---- data.c, extent.c, file.c, map.c: file data ---- */
+/* Is no extent list known? A hint. */
+bool cfs_map_is_wanted(struct inode *inode);
+/* An extent list that came along with attributes; taken if nothing local is newer. */
+void cfs_map_offer(struct inode *inode, const void *list, u32 len, u64 seq);
 int cfs_data_alloc(struct cfs_inode *ci);		/* at inode allocation for regular files */
 /* at inode free (process context, may sleep); data may be NULL */
 void cfs_data_free(struct cfs_inode *ci);

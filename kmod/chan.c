@@ -54,6 +54,7 @@ static bool cfs_repeatable(const struct cfs_call *call)
 {
 	switch (call->req.op) {
 	case CFS_OP_CREATE:
+	case CFS_OP_TMPFILE:
 	case CFS_OP_UNLINK:
 	case CFS_OP_RENAME:
 	case CFS_OP_LINK:
@@ -361,6 +362,21 @@ int cfs_chan_mmap_progress(struct vm_area_struct *vma)
 	return remap_vmalloc_range(vma, cfs_chan.progress, 0);
 }
 
+/**
+ * cfs_chan_absence - how long there has been no daemon
+ *
+ * Return: jiffies; 0 while one is attached.
+ */
+u64 cfs_chan_absence(void)
+{
+	u64 since;
+
+	spin_lock(&cfs_chan.lock);
+	since = cfs_chan.owner ? 0 : max(get_jiffies_64() - cfs_chan.detached_at, 1ULL);
+	spin_unlock(&cfs_chan.lock);
+	return since;
+}
+
 /* ---- sessions ---- */
 /**
  * cfs_chan_add_session - a mount begins: it gets its number
@@ -495,6 +511,44 @@ void cfs_chan_abort_session(struct cfs_sb *csb)
 	spin_unlock(&cfs_chan.lock);
 	cfs_put_all(&dead);
 	cfs_chan_pump();
+}
+
+/* The next mount to be aborted, strong, or NULL. */
+static struct cfs_sb *cfs_chan_next_abort(u32 session)
+{
+	struct cfs_sb *csb, *found = NULL;
+
+	spin_lock(&cfs_chan.lock);
+	list_for_each_entry(csb, &cfs_chan.sessions, link) {
+		if (test_bit(CFS_SB_FORCED, &csb->flags) ||
+		    (session ? csb->session != session : !test_bit(CFS_SB_DYING, &csb->flags)))
+			continue;
+		kref_get(&csb->ref);
+		found = csb;
+		break;
+	}
+	spin_unlock(&cfs_chan.lock);
+	return found;
+}
+
+/**
+ * cfs_chan_abort - end mounts by force
+ * @session: Number; 0: all whose unmount has begun.
+ *
+ * Context: Process.
+ * Return:  How many were not forced before.
+ */
+u32 cfs_chan_abort(u32 session)
+{
+	struct cfs_sb *csb;
+	u32 count = 0;
+
+	while ((csb = cfs_chan_next_abort(session))) {
+		cfs_sb_abort(csb);
+		cfs_sb_put(csb);
+		count++;
+	}
+	return count;
 }
 
 static bool cfs_session_is_idle(struct cfs_sb *csb)

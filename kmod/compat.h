@@ -15,6 +15,8 @@
 #include <linux/net.h>
 #include <linux/netfs.h>
 #include <linux/pagemap.h>
+#include <linux/posix_acl_xattr.h>
+#include <linux/slab.h>
 
 /*
  * 6.18: io_uring_cmd_done() lost its second result; the payload accessor became a macro with a
@@ -131,6 +133,34 @@ static inline int cfs_revalidate_old(struct dentry *dentry, unsigned int flags,
 	return ret;
 }
 #endif
+
+/* 7.x: a dentry in lookup needs no wait queue of its owner. */
+#ifdef CFS_D_ALLOC_WQ
+#define CFS_D_ALLOC_WAIT(wait)		DECLARE_WAIT_QUEUE_HEAD_ONSTACK(wait)
+#define cfs_d_alloc(parent, name, wait)	d_alloc_parallel(parent, name, &(wait))
+#else
+#define CFS_D_ALLOC_WAIT(wait)
+#define cfs_d_alloc(parent, name, wait)	d_alloc_parallel(parent, name)
+#endif
+
+/* 6.18: an ACL is written into memory that the function allocates. */
+static inline void *cfs_acl_to_xattr(const struct posix_acl *acl, size_t *size)
+{
+#ifdef CFS_ACL_TO_BUFFER
+	void *value;
+	int ret;
+
+	*size = posix_acl_xattr_size(acl->a_count);
+	value = kmalloc(*size, GFP_KERNEL);
+	ret = value ? posix_acl_to_xattr(&init_user_ns, acl, value, *size) : -ENOMEM;
+	if (ret >= 0)
+		return value;
+	kfree(value);
+	return ERR_PTR(ret);
+#else
+	return posix_acl_to_xattr(&init_user_ns, acl, size, GFP_KERNEL) ?: ERR_PTR(-ENOMEM);
+#endif
+}
 
 /* 6.16: reclaim does not wait for write-back of a mapping whose server is a process. */
 static inline void cfs_mapping_set_reclaim_hint(struct address_space *mapping)

@@ -237,6 +237,19 @@ static int cfs_dev_stats(struct file *file, void __user *user)
 	return ret ?: cfs_arg_out(&arg, sizeof(arg), user);
 }
 
+static int cfs_dev_abort(struct file *file, void __user *user)
+{
+	struct cfs_abort arg;
+	int ret = cfs_arg_in(&arg, sizeof(arg), user);
+
+	if (ret)
+		return ret;
+	if (arg.reserved)
+		return -EINVAL;
+	arg.count = cfs_chan_abort(arg.session);
+	return cfs_arg_out(&arg, sizeof(arg), user);
+}
+
 typedef int (*cfs_ioctl_fn)(struct file *file, void __user *user);
 
 /* By number alone: the size in a command differs between versions of a struct. */
@@ -251,6 +264,7 @@ static const cfs_ioctl_fn cfs_ioctls[] = {
 	[_IOC_NR(CFS_IOC_WRITABLE)]	= cfs_dev_writable,
 	[_IOC_NR(CFS_IOC_INVALIDATE)]	= cfs_dev_invalidate,
 	[_IOC_NR(CFS_IOC_STATS)]	= cfs_dev_stats,
+	[_IOC_NR(CFS_IOC_ABORT)]	= cfs_dev_abort,
 };
 
 static long cfs_dev_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
@@ -260,7 +274,7 @@ static long cfs_dev_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 	if (_IOC_TYPE(cmd) != _IOC_TYPE(CFS_IOC_ATTACH) || nr >= ARRAY_SIZE(cfs_ioctls) ||
 	    !cfs_ioctls[nr])
 		return -ENOTTY;
-	if (cfs_ioctls[nr] != cfs_dev_attach && !cfs_chan_attached(file))
+	if (cfs_ioctls[nr] != cfs_dev_attach && cfs_ioctls[nr] != cfs_dev_abort && !cfs_chan_attached(file))
 		return -ENOTCONN;
 	return cfs_ioctls[nr](file, (void __user *)arg);
 }

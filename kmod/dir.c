@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * cubefs: names.
+ * cubefs: changing names.
  *
- * Purpose   Lookup, revalidation, creation, removal, rename, symbolic links. Listing is readdir.c.
- * Lifetime  A dentry holds nothing of ours: d_time says until when, and in which epoch, its name is
- *           believed.
- * Locks     The VFS holds the directory's i_rwsem, except in revalidation.
- * Contexts  Process; revalidation also under RCU, where it only looks at the stamp.
+ * Purpose   Creation, removal, rename, symbolic links. Finding names is lookup.c, listing readdir.c.
+ * Lifetime  A file that loses its last name here, or never had one, carries a prepared EVICT call: see
+ *           inode.c.
+ * Locks     The VFS holds i_rwsem of the directories.
+ * Contexts  Process.
  * Failure   After an error other than a server's refusal the outcome of a change is not known: the
  *           names involved are looked up again at next use.
  *
@@ -17,195 +17,11 @@
 #include <linux/cred.h>
 #include <linux/dcache.h>
 #include <linux/fs.h>
-#include <linux/jiffies.h>
 #include <linux/namei.h>
+#include <linux/posix_acl.h>
 #include <linux/slab.h>
 #include "cfs.h"
 #include "compat.h"
-#include "trace.h"
-
-/*
- * d_time: epoch in the upper bits, end of validity in jiffies in the lower ones (139 years at 250
- * Hz).
- */
-#define CFS_STAMP_BITS	40
-#define CFS_STAMP_MASK	((1UL << CFS_STAMP_BITS) - 1)
-
-static_assert(BITS_PER_LONG == 64);
-
-/* ---- validity of names ---- */
-/* Grows when all names of the mount, or those of this directory, expire at once. */
-static u32 cfs_names_epoch(const struct inode *dir)
-{
-	const struct cfs_inode *ci = container_of(dir, struct cfs_inode, netfs.inode);
-
-	return atomic_read(&CFS_SB(dir->i_sb)->epoch) + atomic_read(&ci->names_epoch);
-}
-
-/* @epoch: cfs_names_epoch() of the parent before the name was asked for. */
-static void cfs_stamp(struct dentry *dentry, u32 epoch, u32 valid_ms)
-{
-	u64 until = get_jiffies_64() + msecs_to_jiffies(valid_ms);
-
-	WRITE_ONCE(dentry->d_time,
-		   (unsigned long)epoch << CFS_STAMP_BITS | (until & CFS_STAMP_MASK));
-}
-
-static void cfs_stamp_expire(struct dentry *dentry)
-{
-	WRITE_ONCE(dentry->d_time, 0);
-}
-
-static bool cfs_stamp_is_valid(const struct dentry *dentry, const struct inode *dir)
-{
-	unsigned long stamp = READ_ONCE(dentry->d_time);
-
-	return stamp >> CFS_STAMP_BITS == (cfs_names_epoch(dir) & (~0UL >> CFS_STAMP_BITS)) &&
-	       (stamp & CFS_STAMP_MASK) > (get_jiffies_64() & CFS_STAMP_MASK);
-}
-
-/* Bytes of the UTF-8 sequence that @s begins with, 0 if it is none. Source: RFC 3629, section 4. */
-static size_t cfs_utf8_sequence(const u8 *s, size_t len)
-{
-	static const u32 lowest[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t n, i;
-	u32 c = s[0];
-
-	if (c < 0x80)
-		return 1;
-	n = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
-	if (c < 0xc0 || c > 0xf7 || n > len)
-		return 0;
-	c &= 0x7f >> n;
-	for (i = 1; i < n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (s[i] & 0x3f);
-	}
-	return c < lowest[n] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0 : n;
-}
-
-static bool cfs_is_utf8(const u8 *name, size_t len)
-{
-	size_t n;
-
-	for (; len; name += n, len -= n) {
-		n = cfs_utf8_sequence(name, len);
-		if (!n)
-			return false;
-	}
-	return true;
-}
-
-/*
- * Servers store names in JSON, which destroys what is not UTF-8: such names cannot exist and are
- * not made.
- */
-static int cfs_check_new_name(const struct qstr *name)
-{
-	if (name->len > CFS_NAME_LEN_MAX)
-		return -ENAMETOOLONG;
-	return cfs_is_utf8(name->name, name->len) ? 0 : -EILSEQ;
-}
-
-/* ---- lookup ---- */
-static int cfs_lookup_call(struct inode *dir, const struct qstr *name, struct cfs_attr *attr,
-			   u64 *seq)
-{
-	struct cfs_call *call = cfs_inode_call(dir, CFS_OP_LOOKUP);
-	int ret;
-
-	if (!call)
-		return -ENOMEM;
-	cfs_call_name(call, name->name, name->len);
-	ret = cfs_call_sync(call);
-	if (ret >= 0)
-		ret = cfs_call_fixed(call, attr, sizeof(*attr));
-	*seq = call->req.seq;
-	cfs_call_put(call);
-	trace_cfs_lookup(dir->i_ino, name, ret, ret < 0 ? 0 : attr->ino);
-	return min(ret, 0);
-}
-
-/*
- * The caller is about to create the name and may: the server's refusal tells as much as a lookup.
- */
-static bool cfs_lookup_is_needless(struct inode *dir, unsigned int flags)
-{
-	return (flags & (LOOKUP_CREATE | LOOKUP_EXCL)) == (LOOKUP_CREATE | LOOKUP_EXCL) &&
-	       !inode_permission(&nop_mnt_idmap, dir, MAY_WRITE | MAY_EXEC);
-}
-
-static struct dentry *cfs_lookup(struct inode *dir, struct dentry *dentry, unsigned int flags)
-{
-	const struct qstr *name = &dentry->d_name;
-	u32 epoch = cfs_names_epoch(dir);
-	struct inode *inode = NULL;
-	struct cfs_attr attr = {};
-	struct dentry *alias;
-	int ret = -ENOENT;
-	u64 seq;
-
-	if (name->len > CFS_NAME_LEN_MAX)
-		return ERR_PTR(-ENAMETOOLONG);
-	cfs_stamp_expire(dentry);
-	if (cfs_is_utf8(name->name, name->len) && !cfs_lookup_is_needless(dir, flags))
-		ret = cfs_lookup_call(dir, name, &attr, &seq);
-	if (!ret)
-		inode = cfs_iget(dir->i_sb, &attr, seq);
-	else if (ret != -ENOENT)
-		return ERR_PTR(ret);
-	/* A missing name becomes a negative dentry that is never believed. */
-	alias = d_splice_alias(inode, dentry);
-	if (!IS_ERR_OR_NULL(inode) && !IS_ERR(alias))
-		cfs_stamp(alias ?: dentry, epoch, attr.entry_valid_ms);
-	return alias;
-}
-
-/* Ask whether @name still is @dentry's inode. 1: yes, 0: no. */
-static int cfs_revalidate_call(struct inode *dir, const struct qstr *name, struct dentry *dentry)
-{
-	struct inode *inode = d_inode(dentry);
-	u32 epoch = cfs_names_epoch(dir);
-	struct cfs_attr attr;
-	u64 seq;
-	int ret = cfs_lookup_call(dir, name, &attr, &seq);
-
-	if (ret)
-		return ret == -ENOENT ? 0 : ret;
-	if (!inode || attr.ino != inode->i_ino || inode_wrong_type(inode, attr.mode))
-		return 0;
-	cfs_inode_apply(inode, &attr, seq);
-	/* Without i_rwsem, a local change of this name may have overtaken the answer. */
-	if (!cfs_changed_since(CFS_SB(dir->i_sb), dir->i_ino, seq))
-		cfs_stamp(dentry, epoch, attr.entry_valid_ms);
-	return 1;
-}
-
-/*
- * 1: the name may be used; 0: look it up anew; -ECHILD: not to be decided under RCU. A negative
- * dentry whose time is over is dropped, not asked about: the lookup that follows does that.
- */
-static int cfs_revalidate(struct inode *dir, const struct qstr *name, struct dentry *dentry,
-			  unsigned int flags)
-{
-	if (cfs_stamp_is_valid(dentry, dir))
-		return 1;
-	if (flags & LOOKUP_RCU)
-		return -ECHILD;
-	if (d_really_is_negative(dentry))
-		return 0;
-	return cfs_revalidate_call(dir, name, dentry);
-}
-
-static CFS_D_REVALIDATE_FN(cfs_d_revalidate)
-{
-	return CFS_D_REVALIDATE_CALL(cfs_revalidate);
-}
-
-const struct dentry_operations cfs_dentry_ops = {
-	.d_revalidate	= cfs_d_revalidate,
-};
 
 /* ---- changes ---- */
 /*
@@ -220,6 +36,29 @@ static void cfs_dir_changed(struct inode *dir, int entries)
 	else if (entries < 0 && dir->i_nlink > 2)
 		drop_nlink(dir);
 	cfs_attrs_expire(dir);
+}
+
+static int cfs_unlink_call(struct inode *dir, const struct qstr *name, u64 ino, u32 flags,
+			   struct cfs_attr *attr)
+{
+	struct cfs_sb *csb = CFS_SB(dir->i_sb);
+	struct cfs_call *call = cfs_inode_call(dir, CFS_OP_UNLINK);
+	int ret;
+
+	if (!call)
+		return -ENOMEM;
+	cfs_call_name(call, name->name, name->len);
+	call->req.unlink.flags = flags;
+	call->req.unlink.child = ino;
+	cfs_change(csb, dir->i_ino);
+	cfs_change(csb, ino);
+	ret = cfs_call_sync(call);
+	if (ret >= 0)
+		ret = cfs_call_fixed(call, attr, sizeof(*attr));
+	cfs_change(csb, ino);
+	cfs_change(csb, dir->i_ino);
+	cfs_call_put(call);
+	return min(ret, 0);
 }
 
 struct cfs_create {
@@ -247,17 +86,19 @@ static void cfs_create_fill(struct mnt_idmap *idmap, struct inode *dir, const st
 	r->create.mode = mode;
 }
 
+/* @name: NULL for a file without one, which leaves the directory as it is. */
 static int cfs_create_call(struct mnt_idmap *idmap, struct inode *dir, const struct qstr *name,
 			   const struct cfs_create *c, struct cfs_attr *attr, u64 *seq)
 {
 	struct cfs_sb *csb = CFS_SB(dir->i_sb);
-	struct cfs_call *call = cfs_inode_call(dir, CFS_OP_CREATE);
+	struct cfs_call *call = cfs_inode_call(dir, name ? CFS_OP_CREATE : CFS_OP_TMPFILE);
 	int ret;
 
 	if (!call)
 		return -ENOMEM;
 	cfs_create_fill(idmap, dir, c, &call->req);
-	cfs_call_name(call, name->name, name->len);
+	if (name)
+		cfs_call_name(call, name->name, name->len);
 	if (c->target)
 		cfs_call_data(call, c->target, strlen(c->target));
 	cfs_change(csb, dir->i_ino);
@@ -270,34 +111,85 @@ static int cfs_create_call(struct mnt_idmap *idmap, struct inode *dir, const str
 	return min(ret, 0);
 }
 
-static int cfs_create_inode(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry,
-			    const struct cfs_create *c)
+/* The inode of what was made a moment ago, with the ACLs that it inherits. */
+static struct inode *cfs_created_inode(struct inode *dir, const struct cfs_create *c,
+				       const struct cfs_new_acls *acls, const struct cfs_attr *attr,
+				       u64 seq)
+{
+	struct inode *inode = cfs_iget(dir->i_sb, attr, seq);
+	int ret;
+
+	if (IS_ERR(inode))
+		return inode;
+	ret = inode_wrong_type(inode, c->mode) ? -EPROTO : cfs_acl_init(inode, acls);
+	if (ret) {
+		iput(inode);
+		return ERR_PTR(ret);
+	}
+	spin_lock(&inode->i_lock);
+	inode_has_no_xattr(inode);	/* no security.capability: writing need not ask */
+	spin_unlock(&inode->i_lock);
+	if (S_ISDIR(inode->i_mode))
+		WRITE_ONCE(CFS_I(inode)->parent, dir->i_ino);
+	return inode;
+}
+
+/* A file whose ACLs could not be set would have more permissions than its directory says. */
+static void cfs_create_undo(struct inode *dir, const struct qstr *name, const struct cfs_attr *attr)
+{
+	struct cfs_call *evict = cfs_call_alloc(CFS_SB(dir->i_sb), CFS_OP_EVICT, attr->ino, GFP_KERNEL);
+	struct cfs_attr gone;
+
+	if (!cfs_unlink_call(dir, name, attr->ino, S_ISDIR(attr->mode) ? CFS_UNLINK_DIR : 0, &gone) &&
+	    evict && !gone.nlink) {
+		evict->done = cfs_call_put;
+		cfs_call_async(evict);
+		evict = NULL;
+	}
+	cfs_call_put(evict);
+}
+
+static int cfs_create_named(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry,
+			    const struct cfs_create *c, const struct cfs_new_acls *acls)
 {
 	u32 epoch = cfs_names_epoch(dir);
 	struct cfs_attr attr;
 	struct inode *inode;
 	u64 seq;
-	int ret = cfs_check_new_name(&dentry->d_name);
+	int ret;
 
-	if (ret)
-		return ret;
 	cfs_stamp_expire(dentry);
 	ret = cfs_create_call(idmap, dir, &dentry->d_name, c, &attr, &seq);
 	if (ret) {
 		cfs_attrs_expire(dir);
 		return ret;
 	}
-	cfs_dir_changed(dir, 1);
-	inode = cfs_iget(dir->i_sb, &attr, seq);
-	if (IS_ERR(inode))
+	inode = cfs_created_inode(dir, c, acls, &attr, seq);
+	if (IS_ERR(inode)) {
+		cfs_create_undo(dir, &dentry->d_name, &attr);
+		cfs_attrs_expire(dir);
 		return PTR_ERR(inode);
-	if (inode_wrong_type(inode, c->mode)) {
-		iput(inode);
-		return -EPROTO;
 	}
+	cfs_dir_changed(dir, 1);
 	d_instantiate(dentry, inode);
 	cfs_stamp(dentry, epoch, attr.entry_valid_ms);
 	return 0;
+}
+
+static int cfs_create_inode(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry,
+			    struct cfs_create *c)
+{
+	struct cfs_new_acls acls;
+	int ret = cfs_check_new_name(&dentry->d_name);
+
+	if (!ret)
+		ret = posix_acl_create(dir, &c->mode, &acls.preset, &acls.access);
+	if (ret)
+		return ret;
+	ret = cfs_create_named(idmap, dir, dentry, c, &acls);
+	posix_acl_release(acls.preset);
+	posix_acl_release(acls.access);
+	return ret;
 }
 
 static CFS_CREATE_FN(cfs_create)
@@ -339,7 +231,15 @@ static int cfs_mknod(struct mnt_idmap *idmap, struct inode *dir, struct dentry *
 static struct dentry *cfs_lookup_again(struct inode *dir, struct dentry *dentry)
 {
 	d_drop(dentry);
-	return cfs_lookup(dir, dentry, 0);
+	return cfs_lookup(dir, dentry, LOOKUP_OPEN);
+}
+
+/* What a lookup should know. Of a file that will be empty, nobody wants the extents. */
+static unsigned int cfs_open_intent(unsigned int open_flag)
+{
+	if ((open_flag & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
+		return LOOKUP_CREATE | LOOKUP_EXCL;
+	return open_flag & (O_TRUNC | O_DIRECTORY) ? 0 : LOOKUP_OPEN;
 }
 
 /*
@@ -353,8 +253,7 @@ static int cfs_atomic_open(struct inode *dir, struct dentry *dentry, struct file
 	int ret;
 
 	if (d_in_lookup(dentry)) {
-		alias = cfs_lookup(dir, dentry, open_flag & O_CREAT && open_flag & O_EXCL ?
-				   LOOKUP_CREATE | LOOKUP_EXCL : 0);
+		alias = cfs_lookup(dir, dentry, cfs_open_intent(open_flag));
 		if (IS_ERR(alias))
 			return PTR_ERR(alias);
 	}
@@ -369,6 +268,67 @@ static int cfs_atomic_open(struct inode *dir, struct dentry *dentry, struct file
 		return ret;
 	alias = cfs_lookup_again(dir, dentry);
 	return IS_ERR(alias) ? PTR_ERR(alias) : finish_no_open(file, alias);
+}
+
+/* ---- files without a name ---- */
+/* Made before the inode is: a file that nobody can reach must be evicted in any case. */
+static struct cfs_call *cfs_tmpfile_evict(struct inode *dir)
+{
+	struct cfs_call *evict = cfs_inode_call(dir, CFS_OP_EVICT);
+
+	if (evict)
+		evict->done = cfs_call_put;
+	return evict;
+}
+
+static struct inode *cfs_tmpfile_make(struct mnt_idmap *idmap, struct inode *dir,
+				      const struct cfs_create *c, const struct cfs_new_acls *acls)
+{
+	struct cfs_call *evict = cfs_tmpfile_evict(dir);
+	struct cfs_attr attr;
+	struct inode *inode;
+	u64 seq;
+	int ret;
+
+	if (!evict)
+		return ERR_PTR(-ENOMEM);
+	ret = cfs_create_call(idmap, dir, NULL, c, &attr, &seq);
+	if (ret) {
+		cfs_call_put(evict);
+		return ERR_PTR(ret == -ENOSYS ? -EOPNOTSUPP : ret);
+	}
+	attr.nlink = 1;			/* d_tmpfile() takes it away */
+	evict->req.ino = attr.ino;
+	inode = cfs_created_inode(dir, c, acls, &attr, seq);
+	if (IS_ERR(inode)) {
+		cfs_call_async(evict);
+		return inode;
+	}
+	spin_lock(&inode->i_lock);
+	swap(CFS_I(inode)->evict_call, evict);
+	spin_unlock(&inode->i_lock);
+	cfs_call_put(evict);
+	return inode;
+}
+
+/* O_TMPFILE. linkat() may give it a name later; else it goes with its last close. */
+static int cfs_tmpfile(struct mnt_idmap *idmap, struct inode *dir, struct file *file, umode_t mode)
+{
+	struct cfs_create c = { .mode = S_IFREG | (mode & S_IALLUGO) };
+	struct cfs_new_acls acls;
+	struct inode *inode;
+	int ret = posix_acl_create(dir, &c.mode, &acls.preset, &acls.access);
+
+	if (ret)
+		return ret;
+	inode = cfs_tmpfile_make(idmap, dir, &c, &acls);
+	posix_acl_release(acls.preset);
+	posix_acl_release(acls.access);
+	if (IS_ERR(inode))
+		return PTR_ERR(inode);
+	d_tmpfile(file, inode);
+	file->f_mode |= FMODE_CREATED;
+	return finish_open_simple(file, 0);
 }
 
 /* ---- removal ---- */
@@ -406,30 +366,6 @@ static struct cfs_call *cfs_evict_prepare(struct inode *inode)
 	return evict;
 }
 
-static int cfs_unlink_call(struct inode *dir, struct dentry *dentry, u32 flags,
-			   struct cfs_attr *attr)
-{
-	struct cfs_sb *csb = CFS_SB(dir->i_sb);
-	struct inode *inode = d_inode(dentry);
-	struct cfs_call *call = cfs_inode_call(dir, CFS_OP_UNLINK);
-	int ret;
-
-	if (!call)
-		return -ENOMEM;
-	cfs_call_name(call, dentry->d_name.name, dentry->d_name.len);
-	call->req.unlink.flags = flags;
-	call->req.unlink.child = inode->i_ino;
-	cfs_change(csb, dir->i_ino);
-	cfs_change(csb, inode->i_ino);
-	ret = cfs_call_sync(call);
-	if (ret >= 0)
-		ret = cfs_call_fixed(call, attr, sizeof(*attr));
-	cfs_change(csb, inode->i_ino);
-	cfs_change(csb, dir->i_ino);
-	cfs_call_put(call);
-	return min(ret, 0);
-}
-
 static int cfs_remove(struct inode *dir, struct dentry *dentry, u32 flags)
 {
 	struct inode *inode = d_inode(dentry);
@@ -439,7 +375,7 @@ static int cfs_remove(struct inode *dir, struct dentry *dentry, u32 flags)
 
 	if (!evict)
 		return -ENOMEM;
-	ret = cfs_unlink_call(dir, dentry, flags, &attr);
+	ret = cfs_unlink_call(dir, &dentry->d_name, inode->i_ino, flags, &attr);
 	cfs_stamp_expire(dentry);
 	if (ret) {
 		cfs_attrs_expire(dir);
@@ -492,9 +428,13 @@ static int cfs_rename_call(const struct cfs_rename *r, struct cfs_attr *attr)
 	call->req.name2_len = r->new->d_name.len;
 	call->req.rename.new_dir = r->new_dir->i_ino;
 	call->req.rename.child = d_inode(r->old)->i_ino;
-	if (d_really_is_positive(r->new))
+	call->req.rename.child_mode = d_inode(r->old)->i_mode;
+	if (d_really_is_positive(r->new)) {
 		call->req.rename.target = d_inode(r->new)->i_ino;
-	call->req.rename.flags = r->flags;
+		call->req.rename.target_mode = d_inode(r->new)->i_mode;
+	}
+	/* The VFS has looked it up, to check permissions. */
+	call->req.rename.flags = r->flags | CFS_RENAME_TARGET_KNOWN;
 	cfs_rename_change(r);
 	ret = cfs_call_sync(call);
 	if (ret >= 0)
@@ -510,6 +450,8 @@ static void cfs_rename_done(const struct cfs_rename *r, const struct cfs_attr *a
 	struct inode *target = d_inode(r->new);
 
 	inode_set_ctime_current(d_inode(r->old));
+	if (d_is_dir(r->old))
+		WRITE_ONCE(CFS_I(d_inode(r->old))->parent, r->new_dir->i_ino);
 	cfs_dir_changed(r->old_dir, -1);
 	cfs_dir_changed(r->new_dir, target ? 0 : 1);
 	if (target)
@@ -575,6 +517,20 @@ static int cfs_link_call(struct inode *inode, struct inode *dir, const struct qs
 	return min(ret, 0);
 }
 
+/* A file that had no name got one: nothing is owed any more when its last user goes. */
+static void cfs_link_added(struct inode *inode)
+{
+	struct cfs_call *evict = NULL;
+
+	spin_lock(&inode->i_lock);
+	if (!inode->i_nlink)
+		set_nlink(inode, 1);	/* the server's answer was not taken, being too old */
+	swap(CFS_I(inode)->evict_call, evict);
+	inode_set_ctime_current(inode);
+	spin_unlock(&inode->i_lock);
+	cfs_call_put(evict);
+}
+
 static int cfs_link(struct dentry *old_dentry, struct inode *dir, struct dentry *dentry)
 {
 	struct inode *inode = d_inode(old_dentry);
@@ -592,7 +548,7 @@ static int cfs_link(struct dentry *old_dentry, struct inode *dir, struct dentry 
 		return ret;
 	}
 	cfs_dir_changed(dir, 1);
-	inode_set_ctime_current(inode);
+	cfs_link_added(inode);
 	ihold(inode);
 	d_instantiate(dentry, inode);
 	cfs_stamp(dentry, epoch, attr.entry_valid_ms);
@@ -658,7 +614,11 @@ const struct inode_operations cfs_dir_iops = {
 	.unlink		= cfs_unlink,
 	.rmdir		= cfs_rmdir,
 	.rename		= cfs_rename,
+	.tmpfile	= cfs_tmpfile,
 	.getattr	= cfs_getattr,
 	.setattr	= cfs_setattr,
+	.permission	= cfs_permission,
 	.listxattr	= cfs_listxattr,
+	.get_inode_acl	= cfs_get_inode_acl,
+	.set_acl	= cfs_set_acl,
 };

@@ -20,6 +20,7 @@
 #include <linux/fs.h>
 #include <linux/jiffies.h>
 #include <linux/pagemap.h>
+#include <linux/posix_acl.h>
 #include <linux/slab.h>
 #include <linux/stat.h>
 #include "cfs.h"
@@ -127,6 +128,29 @@ static void cfs_apply_times(struct inode *inode, const struct cfs_attr *attr, bo
 		inode_set_mtime(inode, attr->mtime, 0);
 }
 
+static bool cfs_rights_are_fresh(const struct cfs_inode *ci)
+{
+	return time_before64(get_jiffies_64(), READ_ONCE(ci->rights_until)) &&
+		READ_ONCE(ci->rights_epoch) == atomic_read(&CFS_SB(ci->netfs.inode.i_sb)->epoch);
+}
+
+/*
+ * Mode and owner are those of now. What goes with them but is cached by the VFS is asked for again
+ * when its time is over: ACLs, and whether there is a security.capability.
+ */
+static void cfs_renew_rights(struct inode *inode, u32 valid_ms)
+{
+	struct cfs_inode *ci = CFS_I(inode);
+
+	lockdep_assert_held(&inode->i_lock);
+	if (cfs_rights_are_fresh(ci))
+		return;
+	inode->i_flags &= ~S_NOSEC;
+	forget_all_cached_acls(inode);
+	WRITE_ONCE(ci->rights_epoch, atomic_read(&CFS_SB(inode->i_sb)->epoch));
+	WRITE_ONCE(ci->rights_until, get_jiffies_64() + msecs_to_jiffies(valid_ms));
+}
+
 /* Returns whether cached data is of another generation. */
 static bool cfs_apply_locked(struct inode *inode, const struct cfs_attr *attr)
 {
@@ -152,6 +176,7 @@ static bool cfs_apply_locked(struct inode *inode, const struct cfs_attr *attr)
 	}
 	ci->attr_until = get_jiffies_64() + msecs_to_jiffies(attr->attr_valid_ms);
 	ci->attr_epoch = atomic_read(&CFS_SB(inode->i_sb)->epoch);
+	cfs_renew_rights(inode, attr->attr_valid_ms);
 	return other_data;
 }
 
@@ -195,6 +220,23 @@ void cfs_attrs_expire(struct inode *inode)
 	spin_unlock(&inode->i_lock);
 }
 
+static int cfs_getattr_call(struct super_block *sb, u64 ino, struct cfs_attr *attr, u64 *seq)
+{
+	struct cfs_call *call = cfs_call_alloc(CFS_SB(sb), CFS_OP_GETATTR, ino, GFP_KERNEL);
+	int ret;
+
+	if (!call)
+		return -ENOMEM;
+	ret = cfs_call_sync(call);
+	if (ret >= 0)
+		ret = cfs_call_fixed(call, attr, sizeof(*attr));
+	if (ret >= 0 && attr->ino != ino)
+		ret = -ESTALE;
+	*seq = call->req.seq;
+	cfs_call_put(call);
+	return ret == -ENOENT ? -ESTALE : min(ret, 0);
+}
+
 /**
  * cfs_inode_refresh - make the cached attributes current
  * @inode: Inode.
@@ -207,24 +249,40 @@ void cfs_attrs_expire(struct inode *inode)
  */
 int cfs_inode_refresh(struct inode *inode, bool force)
 {
-	struct cfs_call *call;
 	struct cfs_attr attr;
+	u64 seq;
 	int ret;
 
 	if (!inode->i_nlink || (!force && cfs_attrs_are_fresh(CFS_I(inode))))
 		return 0;
-	call = cfs_inode_call(inode, CFS_OP_GETATTR);
-	if (!call)
-		return -ENOMEM;
-	ret = cfs_call_sync(call);
-	if (ret >= 0)
-		ret = cfs_call_fixed(call, &attr, sizeof(attr));
-	if (ret >= 0 && (attr.ino != inode->i_ino || inode_wrong_type(inode, attr.mode)))
-		ret = -ESTALE;
-	if (ret >= 0)
-		cfs_inode_apply(inode, &attr, call->req.seq);
-	cfs_call_put(call);
-	return ret == -ENOENT ? -ESTALE : min(ret, 0);
+	ret = cfs_getattr_call(inode->i_sb, inode->i_ino, &attr, &seq);
+	if (ret)
+		return ret;
+	if (inode_wrong_type(inode, attr.mode))
+		return -ESTALE;
+	cfs_inode_apply(inode, &attr, seq);
+	return 0;
+}
+
+/**
+ * cfs_permission - inode_operations.permission
+ * @idmap: Of the mount.
+ * @inode: File.
+ * @mask:  MAY_*.
+ *
+ * Directories that a process stands in are used without being looked up: so what decides is
+ * refreshed here, when it is old.
+ */
+int cfs_permission(struct mnt_idmap *idmap, struct inode *inode, int mask)
+{
+	int ret = 0;
+
+	if (!cfs_rights_are_fresh(CFS_I(inode))) {
+		if (mask & MAY_NOT_BLOCK)
+			return -ECHILD;
+		ret = cfs_inode_refresh(inode, true);
+	}
+	return ret ?: generic_permission(idmap, inode, mask);
 }
 
 /* ---- inodes ---- */
@@ -302,6 +360,35 @@ struct inode *cfs_iget(struct super_block *sb, const struct cfs_attr *attr, u64 
 }
 
 /**
+ * cfs_iget_number - the inode with a number
+ * @sb:  Super block.
+ * @ino: Number, from a file handle: it may never have existed.
+ *
+ * Context: Process, sleeps; killable.
+ * Return:  The inode with a reference; -ESTALE when there is none, or it has no name any more;
+ *          -errno.
+ */
+struct inode *cfs_iget_number(struct super_block *sb, u64 ino)
+{
+	struct inode *inode = ilookup(sb, ino);
+	struct cfs_attr attr;
+	u64 seq;
+	int ret;
+
+	if (inode) {
+		ret = cfs_inode_refresh(inode, false);
+		if (!ret && inode->i_nlink)
+			return inode;
+		iput(inode);
+		return ERR_PTR(ret ?: -ESTALE);
+	}
+	ret = cfs_getattr_call(sb, ino, &attr, &seq);
+	if (ret)
+		return ERR_PTR(ret);
+	return attr.nlink ? cfs_iget(sb, &attr, seq) : ERR_PTR(-ESTALE);
+}
+
+/**
  * cfs_inode_alloc - super_operations.alloc_inode
  * @sb: Super block.
  */
@@ -317,6 +404,10 @@ struct inode *cfs_inode_alloc(struct super_block *sb)
 	ci->storage_class = 0;
 	ci->birth = 0;
 	ci->atime_set = false;
+	ci->rights_until = 0;
+	ci->rights_epoch = 0;
+	ci->names_used = false;
+	ci->parent = 0;
 	atomic_set(&ci->names_epoch, 0);
 	ci->evict_call = NULL;
 	ci->data = NULL;
@@ -390,6 +481,7 @@ void cfs_inode_invalidate(struct cfs_sb *csb, u64 ino, u32 flags)
 		if (flags & (CFS_INV_ATTR | CFS_INV_DATA)) {
 			cfs_change(csb, ino);	/* answers under way are not current */
 			cfs_attrs_expire(inode);
+			WRITE_ONCE(CFS_I(inode)->rights_until, 0);
 		}
 		if (flags & CFS_INV_DATA && S_ISREG(inode->i_mode))
 			cfs_data_invalidate_later(inode);
@@ -537,6 +629,23 @@ static int cfs_setattr_size(struct inode *inode, u64 size)
 }
 
 /**
+ * cfs_inode_set_mode - the mode follows an ACL
+ * @idmap: Of the mount.
+ * @inode: File, its lock held.
+ * @mode:  New mode.
+ */
+int cfs_inode_set_mode(struct mnt_idmap *idmap, struct inode *inode, umode_t mode)
+{
+	struct iattr ia = {
+		.ia_valid = ATTR_MODE | ATTR_CTIME,
+		.ia_mode = mode,
+		.ia_ctime = current_time(inode),
+	};
+
+	return cfs_setattr_meta(idmap, inode, &ia);
+}
+
+/**
  * cfs_setattr - inode_operations.setattr
  * @idmap:  Of the mount.
  * @dentry: File; its inode is locked.
@@ -552,19 +661,29 @@ int cfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *ia
 
 	if (!ret && ia->ia_valid & ATTR_SIZE)
 		ret = S_ISREG(inode->i_mode) ? cfs_setattr_size(inode, ia->ia_size) : -EINVAL;
-	return ret ?: cfs_setattr_meta(idmap, inode, ia);
+	if (!ret)
+		ret = cfs_setattr_meta(idmap, inode, ia);
+	if (!ret && ia->ia_valid & ATTR_MODE && !S_ISLNK(inode->i_mode))
+		ret = posix_acl_chmod(idmap, dentry, inode->i_mode);
+	return ret;
 }
 
 const struct inode_operations cfs_file_iops = {
 	.getattr	= cfs_getattr,
 	.setattr	= cfs_setattr,
+	.permission	= cfs_permission,
 	.listxattr	= cfs_listxattr,
+	.get_inode_acl	= cfs_get_inode_acl,
+	.set_acl	= cfs_set_acl,
 };
 
 const struct inode_operations cfs_special_iops = {
 	.getattr	= cfs_getattr,
 	.setattr	= cfs_setattr,
+	.permission	= cfs_permission,
 	.listxattr	= cfs_listxattr,
+	.get_inode_acl	= cfs_get_inode_acl,
+	.set_acl	= cfs_set_acl,
 };
 
 static void cfs_inode_init_once(void *p)

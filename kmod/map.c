@@ -3,7 +3,7 @@
  * cubefs: fetching the extent list of a file.
  *
  * Purpose   Fills the map of an inode by an EXTENTS call when somebody needs it and it is not
- *           valid.
+ *           valid, or by a list that a LOOKUP brought along.
  * Lifetime  A call under way counts in d->calls and holds the inode by cfs_data_hold().
  * Locks     d->lock. A list is never fetched while a commit is under way, nor a commit started
  *           while a list is fetched: an old list must not replace a map that already has the new
@@ -36,15 +36,12 @@ static bool cfs_map_error_final(int err)
  * is empty although the file is not, and must not be taken for a hole. Source: CubeFS v3.5.3,
  * proto/storage_class.go.
  */
-static int cfs_map_parse(struct cfs_data *d, struct cfs_call *call)
+static int cfs_map_parse(struct cfs_data *d, const struct cfs_extents *list, u32 len)
 {
-	const struct cfs_extents *list = call->reply;
 	int ret;
 
-	if (call->res < 0)
-		return call->res;
-	if (call->reply_len < sizeof(*list) ||
-	    (call->reply_len - sizeof(*list)) / sizeof(struct cfs_ekey) < list->nkeys)
+	if (len < sizeof(*list) ||
+	    (len - sizeof(*list)) / sizeof(struct cfs_ekey) < list->nkeys)
 		return -EPROTO;
 	if (list->storage_class >= CFS_CLASS_BLOBSTORE)
 		return -EOPNOTSUPP;
@@ -70,7 +67,7 @@ static void cfs_map_loaded(struct cfs_call *call)
 	int ret;
 
 	mutex_lock(&d->lock);
-	ret = cfs_map_parse(d, call);
+	ret = call->res < 0 ? call->res : cfs_map_parse(d, call->reply, call->reply_len);
 	d->map_loading = false;
 	d->calls--;
 	d->map_valid = !ret;
@@ -150,6 +147,45 @@ int cfs_map_lock(struct cfs_data *d)
 		if (left < 0)
 			return -EINTR;
 	}
+}
+
+/**
+ * cfs_map_is_wanted - is no extent list known?
+ * @inode: Regular file.
+ *
+ * Return: A hint; cfs_map_offer() decides.
+ */
+bool cfs_map_is_wanted(struct inode *inode)
+{
+	return !READ_ONCE(CFS_I(inode)->data->map_valid);
+}
+
+/**
+ * cfs_map_offer - an extent list that came along with attributes
+ * @inode: Regular file.
+ * @list:  struct cfs_extents and its keys, from the daemon.
+ * @len:   Bytes of it.
+ * @seq:   Sequence before it was asked for: a commit or truncation since then makes it worthless.
+ *
+ * A list that is not taken, or makes no sense, is asked for when it is needed.
+ */
+void cfs_map_offer(struct inode *inode, const void *list, u32 len, u64 seq)
+{
+	struct cfs_data *d = CFS_I(inode)->data;
+
+	mutex_lock(&d->lock);
+	if (d->map_valid || d->map_loading || d->commit_busy || d->frozen ||
+	    cfs_changed_since(cfs_data_sb(d), inode->i_ino, seq))
+		goto out;
+	if (!cfs_map_parse(d, list, len)) {
+		d->map_valid = true;
+		d->map_error = 0;
+		d->map_retry = 0;
+		d->map_serial++;
+		cfs_map_note_gen(d->ci, d->map_gen);
+	}
+out:
+	mutex_unlock(&d->lock);
 }
 
 /**

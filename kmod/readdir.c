@@ -9,6 +9,10 @@
  * Contexts  Process, sleeps; killable.
  * Failure   A page that is out of order or does not fit its claim is refused whole (EPROTO).
  *
+ * Entries come with attributes, which go into the caches, so that looking at what was listed asks for
+ * nothing. Not without bound when nobody looks: after CFS_FILL_PAGES pages without a lookup in the
+ * directory, pages are only listed, until there is one.
+ *
  * Positions 0 and 1 are "." and "..", then entries are counted. A position that is not in the page
  * at hand is reached from the nearest marker before it, so that telldir/seekdir stay exact as long
  * as the names in between do not change. Position 0 starts anew, as POSIX rewinddir() demands.
@@ -24,6 +28,8 @@
 #define CFS_ENTRY_BYTES_MAX	(sizeof(struct cfs_dirent) + CFS_NAME_LEN_MAX + 8)
 #define CFS_PAGE_BYTES_MAX	(CFS_PAGE_ENTRIES * CFS_ENTRY_BYTES_MAX)
 #define CFS_MARKERS_MAX		1024
+/* 10240 names: fts(3), the walker of find and rm, reads 10000 before it looks at any of them */
+#define CFS_FILL_PAGES		10
 #define CFS_FIRST_POS		2	/* of the first entry */
 
 static_assert(CFS_PAGE_BYTES_MAX <= CFS_REPLY_MAX);
@@ -45,6 +51,7 @@ struct cfs_dir_data {
 	const struct cfs_dirent *last;	/* L: its last entry */
 	struct cfs_marker **markers;	/* L: ascending; NULL until the first page is left */
 	unsigned int nmarkers;		/* L */
+	unsigned int fills;		/* L: pages that may still go into the caches unasked */
 	u64 stride;			/* L: least distance of markers, in entries */
 };
 
@@ -106,13 +113,37 @@ static void cfs_page_drop(struct cfs_dir_data *dd)
 	dd->page = NULL;
 }
 
+/* The page at hand has just come, and the directory has been locked since it was asked for. */
+static void cfs_page_fill(struct file *file, struct cfs_dir_data *dd, u32 epoch)
+{
+	struct cfs_inode *ci = CFS_I(file_inode(file));
+	const struct cfs_dirent *de = dd->page->reply;
+	u32 i;
+
+	if (READ_ONCE(ci->names_used)) {
+		WRITE_ONCE(ci->names_used, false);
+		dd->fills = CFS_FILL_PAGES;
+	}
+	if (!dd->fills)
+		return;
+	dd->fills--;
+	for (i = 0; i < dd->count && !fatal_signal_pending(current); i++) {
+		if (de->attr.ino == de->ino)
+			cfs_names_fill(file->f_path.dentry, de, epoch, dd->page->req.seq);
+		de = cfs_dirent_next(de);
+		cond_resched();
+	}
+}
+
 /*
  * The page that begins at @first, after the name @name. It replaces the one at hand, which @name
  * may be part of.
  */
-static int cfs_page_fetch(struct inode *dir, struct cfs_dir_data *dd, u64 first, const char *name,
+static int cfs_page_fetch(struct file *file, struct cfs_dir_data *dd, u64 first, const char *name,
 			  u32 len)
 {
+	struct inode *dir = file_inode(file);
+	u32 epoch = cfs_names_epoch(dir);
 	struct cfs_call *call = cfs_inode_call(dir, CFS_OP_READDIR);
 	int ret;
 
@@ -132,6 +163,7 @@ static int cfs_page_fetch(struct inode *dir, struct cfs_dir_data *dd, u64 first,
 		return ret;
 	}
 	dd->page = call;
+	cfs_page_fill(file, dd, epoch);
 	return 0;
 }
 
@@ -196,19 +228,19 @@ static void cfs_dir_rewind(struct cfs_dir_data *dd)
 
 /* ---- listing ---- */
 /* Bring the page that holds @pos to hand, or the last one when @pos is behind the end. */
-static int cfs_dir_seek(struct inode *dir, struct cfs_dir_data *dd, u64 pos)
+static int cfs_dir_seek(struct file *file, struct cfs_dir_data *dd, u64 pos)
 {
 	const struct cfs_marker *m;
 	int ret = 0;
 
 	if (!dd->page || pos < dd->first) {
 		m = cfs_marker_find(dd, pos);
-		ret = m ? cfs_page_fetch(dir, dd, m->pos, m->name, m->len) :
-			cfs_page_fetch(dir, dd, CFS_FIRST_POS, NULL, 0);
+		ret = m ? cfs_page_fetch(file, dd, m->pos, m->name, m->len) :
+			cfs_page_fetch(file, dd, CFS_FIRST_POS, NULL, 0);
 	}
 	while (!ret && pos >= dd->first + dd->count && !dd->eof) {
 		cfs_marker_add(dd);
-		ret = cfs_page_fetch(dir, dd, dd->first + dd->count, cfs_dirent_name(dd->last),
+		ret = cfs_page_fetch(file, dd, dd->first + dd->count, cfs_dirent_name(dd->last),
 				     dd->last->name_len);
 	}
 	return ret;
@@ -230,12 +262,12 @@ static bool cfs_dir_emit_page(struct cfs_dir_data *dd, struct dir_context *ctx)
 	return true;
 }
 
-static int cfs_dir_emit(struct inode *dir, struct cfs_dir_data *dd, struct dir_context *ctx)
+static int cfs_dir_emit(struct file *file, struct cfs_dir_data *dd, struct dir_context *ctx)
 {
 	int ret;
 
 	do {
-		ret = cfs_dir_seek(dir, dd, ctx->pos);
+		ret = cfs_dir_seek(file, dd, ctx->pos);
 		if (ret || ctx->pos >= dd->first + dd->count)
 			return ret;
 	} while (cfs_dir_emit_page(dd, ctx) && !dd->eof);
@@ -255,7 +287,7 @@ static int cfs_iterate(struct file *file, struct dir_context *ctx)
 		return ret;
 	if (anew)
 		cfs_dir_rewind(dd);
-	ret = cfs_dir_emit(file_inode(file), dd, ctx);
+	ret = cfs_dir_emit(file, dd, ctx);
 	mutex_unlock(&dd->lock);
 	return ret;
 }
@@ -268,6 +300,7 @@ static int cfs_dir_open(struct inode *inode, struct file *file)
 		return -ENOMEM;
 	mutex_init(&dd->lock);
 	dd->stride = 1;
+	dd->fills = CFS_FILL_PAGES;
 	file->private_data = dd;
 	return 0;
 }

@@ -11,10 +11,11 @@
  *           deadline seconds.
  *
  * Options   config=KEY=VALUE  (repeatable; kept as lines for the daemon, this module does not look
- *           inside) crc=on|off  hard|soft  deadline=SECONDS
+ *           inside) crc=on|off  hard|soft  deadline=SECONDS  acl|noacl
  * The end   data (every byte committed, unless forced), dentries and inodes (evictions are queued),
  *           calls, the daemon is told, struct cfs_sb. Only the first waits without bound, like any
- *           hard mount; a forced unmount skips it.
+ *           hard mount, as long as there is a daemon; without one, until the deadline. A forced
+ *           unmount and CFS_IOC_ABORT skip it.
  */
 #include <linux/backing-dev.h>
 #include <linux/fs_context.h>
@@ -36,7 +37,9 @@
 /* inodes are not limited; half, so that sums do not overflow */
 #define CFS_FILES_MAX		(S64_MAX >> 1)
 
-enum { CFS_OPT_CONFIG, CFS_OPT_CRC, CFS_OPT_SOFT, CFS_OPT_HARD, CFS_OPT_DEADLINE };
+enum {
+	CFS_OPT_CONFIG, CFS_OPT_CRC, CFS_OPT_SOFT, CFS_OPT_HARD, CFS_OPT_DEADLINE, CFS_OPT_ACL
+};
 
 static const struct constant_table cfs_on_off[] = {
 	{ "off", 0 },
@@ -50,8 +53,11 @@ static const struct fs_parameter_spec cfs_parameters[] = {
 	fsparam_flag("soft", CFS_OPT_SOFT),
 	fsparam_flag("hard", CFS_OPT_HARD),
 	fsparam_u32("deadline", CFS_OPT_DEADLINE),
+	fsparam_flag_no("acl", CFS_OPT_ACL),
 	{}
 };
+
+static void cfs_watch_unmount(struct work_struct *work);
 
 /* ---- struct cfs_sb ---- */
 static struct cfs_sb *cfs_sb_new(void)
@@ -63,6 +69,7 @@ static struct cfs_sb *cfs_sb_new(void)
 	kref_init(&csb->ref);
 	INIT_LIST_HEAD(&csb->link);
 	spin_lock_init(&csb->change_lock);
+	INIT_DELAYED_WORK(&csb->watch, cfs_watch_unmount);
 	csb->deadline_s = CFS_DEADLINE_S;
 	csb->config = kstrdup("", GFP_KERNEL);
 	csb->counts = alloc_percpu(struct cfs_counts);
@@ -136,20 +143,27 @@ static int cfs_show_options(struct seq_file *m, struct dentry *root)
 		seq_puts(m, ",soft");
 	if (csb->deadline_s != CFS_DEADLINE_S)
 		seq_printf(m, ",deadline=%u", csb->deadline_s);
+	if (csb->noacl)
+		seq_puts(m, ",noacl");
 	return 0;
 }
 
-/*
- * umount -f: nobody waits any more, and what cannot be saved is lost. Stays so, even if the mount
- * is busy.
+/**
+ * cfs_sb_abort - nobody waits any more, and what cannot be saved is lost
+ * @csb: Mount; stays so, even if it is busy.
+ *
+ * Context: Process; may be called at any time until the last reference is gone.
  */
-static void cfs_umount_begin(struct super_block *sb)
+void cfs_sb_abort(struct cfs_sb *csb)
 {
-	struct cfs_sb *csb = CFS_SB(sb);
-
 	set_bit(CFS_SB_FORCED, &csb->flags);
 	cfs_chan_abort_session(csb);
 	cfs_data_sb_abort(csb);
+}
+
+static void cfs_umount_begin(struct super_block *sb)
+{
+	cfs_sb_abort(CFS_SB(sb));
 }
 
 static const struct super_operations cfs_super_ops = {
@@ -203,6 +217,9 @@ static void cfs_super_setup(struct super_block *sb)
 	sb->s_blocksize = 1 << CFS_BLOCK_SHIFT;
 	sb->s_time_gran = NSEC_PER_SEC;		/* servers keep whole seconds */
 	sb->s_flags |= SB_NOSEC | SB_NOATIME;
+	if (!CFS_SB(sb)->noacl)
+		sb->s_flags |= SB_POSIXACL;
+	sb->s_export_op = &cfs_export_ops;
 	/* pages are sent by reference, with their checksum */
 	sb->s_iflags |= SB_I_STABLE_WRITES;
 	cfs_set_d_op(sb, &cfs_dentry_ops);
@@ -242,14 +259,34 @@ static int cfs_get_tree(struct fs_context *fc)
 	return get_tree_nodev(fc, cfs_fill_super);
 }
 
+/*
+ * umount(8) cannot name a mount any more whose unmount has begun: one that has no daemon for the mount's
+ * deadline must end by itself. CFS_IOC_ABORT ends it sooner.
+ */
+static void cfs_watch_unmount(struct work_struct *work)
+{
+	struct cfs_sb *csb = container_of(work, struct cfs_sb, watch.work);
+
+	if (test_bit(CFS_SB_FORCED, &csb->flags))
+		return;
+	if (cfs_chan_absence() < (u64)csb->deadline_s * HZ) {
+		schedule_delayed_work(&csb->watch, HZ);
+		return;
+	}
+	pr_warn("cubefs: %s: unmount without a daemon for %u s: given up\n", csb->source, csb->deadline_s);
+	cfs_sb_abort(csb);
+}
+
 static void cfs_kill_sb(struct super_block *sb)
 {
 	struct cfs_sb *csb = CFS_SB(sb);
 
 	set_bit(CFS_SB_DYING, &csb->flags);
+	schedule_delayed_work(&csb->watch, HZ);
 	if (sb->s_root)
 		cfs_data_sb_sync(csb);
 	kill_anon_super(sb);
+	cancel_delayed_work_sync(&csb->watch);
 	if (csb->session)
 		cfs_chan_del_session(csb);
 	cfs_sb_put(csb);
@@ -297,6 +334,10 @@ static int cfs_check_remount(struct fs_context *fc, int opt, const struct fs_par
 		if (csb->deadline_s == r->uint_32)
 			return 0;
 		break;
+	case CFS_OPT_ACL:
+		if (csb->noacl == r->negated)
+			return 0;
+		break;
 	}
 	return invalf(fc, "cubefs: only ro and rw can be changed by a remount");
 }
@@ -320,6 +361,9 @@ static int cfs_parse_param(struct fs_context *fc, struct fs_parameter *param)
 	case CFS_OPT_SOFT:
 	case CFS_OPT_HARD:
 		csb->soft = opt == CFS_OPT_SOFT;
+		return 0;
+	case CFS_OPT_ACL:
+		csb->noacl = r.negated;
 		return 0;
 	}
 	if (!r.uint_32 || r.uint_32 > CFS_DEADLINE_MAX_S)

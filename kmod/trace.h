@@ -39,7 +39,8 @@
 		{ CFS_OP_COMMIT, "COMMIT" },				\
 		{ CFS_OP_TRUNCATE, "TRUNCATE" },			\
 		{ CFS_OP_EVICT, "EVICT" },				\
-		{ CFS_OP_EVENT, "EVENT" })
+		{ CFS_OP_EVENT, "EVENT" },				\
+		{ CFS_OP_TMPFILE, "TMPFILE" })
 
 DECLARE_EVENT_CLASS(cfs_request,
 	TP_PROTO(const struct cfs_call *call),

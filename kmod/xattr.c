@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * cubefs: extended attributes user.*, trusted.* and security.*; the servers keep them, nothing is
- * cached.
+ * cubefs: extended attributes user.*, trusted.* and security.*; the servers keep them, no value is
+ * cached. That a file has no security.capability is remembered by the VFS (S_NOSEC), so that writing
+ * does not ask; inode.c forgets it in time. ACLs are acl.c.
  *
  * Contexts  Process, sleeps. Whether a volume has them at all is the daemon's answer (EOPNOTSUPP).
  * Locks     None of its own.
@@ -10,8 +11,15 @@
 #include <linux/xattr.h>
 #include "cfs.h"
 
-/* A call about @name of @inode (NULL: all names), or NULL without memory. */
-static struct cfs_call *cfs_xattr_call(struct inode *inode, u16 op, const char *name)
+/**
+ * cfs_xattr_call - a call about an extended attribute
+ * @inode: File.
+ * @op:    enum cfs_op.
+ * @name:  Full name; NULL: all.
+ *
+ * Return: The call, or NULL without memory.
+ */
+struct cfs_call *cfs_xattr_call(struct inode *inode, u16 op, const char *name)
 {
 	struct cfs_call *call = cfs_inode_call(inode, op);
 
@@ -66,8 +74,10 @@ static int cfs_xattr_set(const struct xattr_handler *handler, struct mnt_idmap *
 	return min(ret, 0);
 }
 
-static bool cfs_xattr_is_listed(const char *name)
+static bool cfs_xattr_is_listed(const char *name, bool acl)
 {
+	if (!strcmp(name, XATTR_NAME_POSIX_ACL_ACCESS) || !strcmp(name, XATTR_NAME_POSIX_ACL_DEFAULT))
+		return acl;
 	if (!strncmp(name, XATTR_TRUSTED_PREFIX, XATTR_TRUSTED_PREFIX_LEN))
 		return capable(CAP_SYS_ADMIN);
 	/* Servers keep names of their own in the same place. */
@@ -75,7 +85,7 @@ static bool cfs_xattr_is_listed(const char *name)
 	       !strncmp(name, XATTR_SECURITY_PREFIX, XATTR_SECURITY_PREFIX_LEN);
 }
 
-static ssize_t cfs_xattr_filter(const struct cfs_call *call, char *list, size_t size)
+static ssize_t cfs_xattr_filter(const struct cfs_call *call, bool acl, char *list, size_t size)
 {
 	const char *name = call->reply, *end = name + call->reply_len;
 	ssize_t used = 0;
@@ -85,7 +95,7 @@ static ssize_t cfs_xattr_filter(const struct cfs_call *call, char *list, size_t 
 		return -EPROTO;
 	for (; name < end; name += len) {
 		len = strlen(name) + 1;
-		if (!cfs_xattr_is_listed(name))
+		if (!cfs_xattr_is_listed(name, acl))
 			continue;
 		if (size && used + len > size)
 			return -ERANGE;
@@ -113,7 +123,7 @@ ssize_t cfs_listxattr(struct dentry *dentry, char *list, size_t size)
 		return -ENOMEM;
 	ret = cfs_call_sync(call);
 	if (ret >= 0)
-		ret = cfs_xattr_filter(call, list, size);
+		ret = cfs_xattr_filter(call, IS_POSIXACL(d_inode(dentry)), list, size);
 	cfs_call_put(call);
 	return ret;
 }

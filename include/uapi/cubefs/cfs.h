@@ -35,11 +35,14 @@
  *   old daemon, new kernel: new features are off.  new daemon, old kernel: the same, by the agreed bits.
  *
  * Checks  The device is 0600 and needs CAP_SYS_ADMIN at open. One file is attached at a time; every command but
- *         CFS_IOC_ATTACH fails with ENOTCONN on any other file. Everything read from the daemon is copied once, then
+ *         CFS_IOC_ATTACH and CFS_IOC_ABORT fails with ENOTCONN on any other file. Everything read from the daemon is copied once, then
  *         judged; a bad value fails the command with EINVAL, a bad answer fails its request with EPROTO.
  *
  * Changelog
  *   1.0  first.
+ *   1.1  CFS_LOOKUP_EXTENTS with CFS_ATTR_EXTENTS; CFS_RENAME_TARGET_KNOWN and the modes in rename; CFS_OP_TMPFILE;
+ *        CFS_IOC_ABORT. All are hints or new numbers: a 1.0 daemon ignores unknown request flags and answers ENOSYS
+ *        to an unknown operation, which the kernel turns into EOPNOTSUPP; a 1.0 kernel sends none of them.
  */
 #ifndef _UAPI_CUBEFS_CFS_H
 #define _UAPI_CUBEFS_CFS_H
@@ -49,7 +52,7 @@
 
 #define CFS_DEV_PATH		"/dev/cubefs"
 #define CFS_ABI_MAJOR		1
-#define CFS_ABI_MINOR		0
+#define CFS_ABI_MINOR		1
 
 #define CFS_NAME_LEN_MAX	255	/* bytes of one name, valid UTF-8 */
 #define CFS_LINK_LEN_MAX	4095	/* bytes of a symlink target */
@@ -64,6 +67,7 @@
 #define CFS_NODE_NAME_MAX	64	/* "ip:port" with NUL, as the master's view spells it */
 #define CFS_CONN_SLOTS_MAX	8	/* connections of one class to one node */
 #define CFS_COMMIT_KEYS_MAX	256	/* keys in one CFS_OP_COMMIT */
+#define CFS_LOOKUP_KEYS_MAX	1024	/* keys that an answer to CFS_OP_LOOKUP may bring along */
 
 /* mmap offsets (bytes). */
 #define CFS_MMAP_PROGRESS	0x0ULL			/* nslots * CFS_PROGRESS_BYTES, read and write */
@@ -95,7 +99,7 @@ enum cfs_op {
 	CFS_OP_MOUNT = 1,	/* -                   config                          cfs_mount_reply; repeat */
 	CFS_OP_UNMOUNT = 2,	/* -                                                   none; repeat; nobody waits */
 	CFS_OP_STATFS = 3,	/* -                                                   cfs_statfs; repeat */
-	CFS_OP_LOOKUP = 4,	/* directory           name                            cfs_attr; repeat */
+	CFS_OP_LOOKUP = 4,	/* directory, lookup   name                            cfs_attr, see CFS_ATTR_EXTENTS; repeat */
 	CFS_OP_GETATTR = 5,	/* inode                                               cfs_attr; repeat */
 	CFS_OP_SETATTR = 6,	/* inode, setattr                                      cfs_attr; repeat */
 	CFS_OP_READDIR = 7,	/* directory, readdir  name = marker                   cfs_dirent...; repeat */
@@ -114,6 +118,7 @@ enum cfs_op {
 	CFS_OP_TRUNCATE = 19,	/* inode, truncate                                     cfs_attr; repeat */
 	CFS_OP_EVICT = 20,	/* inode (nlink 0, last user gone)                     none; repeat; nobody waits */
 	CFS_OP_EVENT = 21,	/* event                                               none; nobody waits */
+	CFS_OP_TMPFILE = 22,	/* directory, create                                   cfs_attr of a file without a name, nlink 0 */
 };
 
 #define CFS_REQ_F_RESUMED	(1 << 0)	/* a former daemon had it: read the progress record of `slot` first */
@@ -136,7 +141,9 @@ struct cfs_ekey {			/* extent key; all offsets and sizes in bytes */
 #define CFS_SA_MTIME		(1 << 3)
 #define CFS_SA_ATIME		(1 << 4)
 
+#define CFS_LOOKUP_EXTENTS	(1 << 0)	/* a regular file is about to be opened: its extents will be asked for next */
 #define CFS_RENAME_NOREPLACE	(1 << 0)
+#define CFS_RENAME_TARGET_KNOWN	(1 << 1)	/* target was looked up and is believed: 0 means that there is none */
 #define CFS_UNLINK_DIR		(1 << 0)	/* rmdir */
 
 enum cfs_event_kind {
@@ -165,6 +172,10 @@ struct cfs_req {
 	__u32 reserved;
 	union {
 		struct {
+			__u32 flags;		/* CFS_LOOKUP_EXTENTS */
+			__u32 reserved;
+		} lookup;
+		struct {
 			__u32 valid;		/* CFS_SA_* */
 			__u32 mode;		/* st_mode with type */
 			__u32 uid, gid;
@@ -189,8 +200,10 @@ struct cfs_req {
 			__u64 new_dir;
 			__u64 child;		/* inode believed to be moved */
 			__u64 target;		/* inode believed to be overwritten, 0 if none */
-			__u32 flags;		/* CFS_RENAME_NOREPLACE */
+			__u32 flags;		/* CFS_RENAME_* */
 			__u32 reserved;
+			__u32 child_mode;	/* st_mode of the two inodes, 0 with inode 0 */
+			__u32 target_mode;
 		} rename;
 		struct {
 			__u64 dir;		/* new parent */
@@ -229,10 +242,15 @@ struct cfs_attr {
 	__u32 uid, gid;
 	__s64 mtime, ctime, atime;	/* seconds */
 	__u32 storage_class;
-	__u32 flags;		/* 0 */
+	__u32 flags;		/* CFS_ATTR_* */
 	__u32 entry_valid_ms;	/* how long the name may be believed */
 	__u32 attr_valid_ms;	/* how long the attributes may be believed */
 };
+/*
+ * Only in an answer to CFS_OP_LOOKUP with CFS_LOOKUP_EXTENTS: cfs_extents + cfs_ekey... follow, as CFS_OP_EXTENTS answers
+ * them. The daemon leaves them out when there are more than CFS_LOOKUP_KEYS_MAX keys or when it could not get them.
+ */
+#define CFS_ATTR_EXTENTS	(1 << 0)
 
 /* CFS_OP_READDIR: entries in bytewise order of names, each aligned to 8 bytes. res = number of entries. */
 struct cfs_dirent {
@@ -375,6 +393,18 @@ struct cfs_invalidate {
 #define CFS_INV_DATA		(1 << 1)	/* clean pages and extent map */
 #define CFS_INV_ENTRIES		(1 << 2)	/* names below the directory */
 
+/*
+ * CFS_IOC_ABORT: as umount -f does: every request and all I/O of the mount fails with EIO, what was not written is lost.
+ * For mounts that umount(8) cannot name any more, because their unmount has begun and waits for servers or a daemon. May
+ * be sent on a file that is not attached.
+ */
+struct cfs_abort {
+	__u32 len;
+	__u32 session;		/* 0: every mount whose unmount has begun */
+	__u32 count;		/* out: mounts */
+	__u32 reserved;
+};
+
 struct cfs_stats {		/* CFS_IOC_STATS: of one session; since mount */
 	__u32 len;
 	__u32 session;
@@ -403,5 +433,6 @@ struct cfs_stats {		/* CFS_IOC_STATS: of one session; since mount */
 #define CFS_IOC_WRITABLE	_IOW('C', 0x08, struct cfs_writable)
 #define CFS_IOC_INVALIDATE	_IOW('C', 0x09, struct cfs_invalidate)
 #define CFS_IOC_STATS		_IOWR('C', 0x0A, struct cfs_stats)
+#define CFS_IOC_ABORT		_IOWR('C', 0x0B, struct cfs_abort)
 
 #endif /* _UAPI_CUBEFS_CFS_H */
