@@ -508,6 +508,7 @@ void limits_without_daemon() {
 }
 
 void forced_unmount() {
+  ctl().valid_ms = 600000;  // the root can be opened without a daemon
   EXPECT(mount_default() == 0);
   daemon_process->kill_now();
   int fd = open(kMnt, O_RDONLY | O_DIRECTORY);
@@ -521,6 +522,43 @@ void forced_unmount() {
   close(fd);
   EXPECT(umount2(kMnt, MNT_FORCE) == 0 && now() - start < 5);
   new_daemon();
+}
+
+/// A file with a dirty page that cannot be written, since no data node is known; nothing has it open.
+void leave_dirty_page() {
+  int fd = open(at("dirty").c_str(), O_RDWR | O_CREAT, 0600);
+  EXPECT(fd >= 0 && ftruncate(fd, 4096) == 0);
+  void* page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  EXPECT(page != MAP_FAILED);
+  close(fd);  // while it is clean: a close waits for what was written
+  *static_cast<volatile char*>(page) = 1;
+  munmap(page, 4096);
+}
+
+/// umount(8) cannot name a mount whose unmount has begun: it must come to an end without that.
+void stuck_unmounts() {
+  EXPECT(mount_with({{"config", "volName=test"}, {"deadline", "2"}}) == 0);
+  leave_dirty_page();
+  daemon_process->kill_now();
+  double start = now();
+  Task expires([] { return umount(kMnt); });
+  EXPECT(expires.wait_for(1) == -1);
+  EXPECT(expires.wait_for(10) == 0 && now() - start < 8);
+  new_daemon();
+
+  EXPECT(mount_default() == 0);
+  leave_dirty_page();
+  Task aborted([] { return umount(kMnt); });  // the daemon is there, the servers are not
+  EXPECT(aborted.wait_for(1) == -1);
+  int fd = open_device();
+  cfs_abort order{sizeof(order), 0, 0, 1};
+  EXPECT_ERR(EINVAL, ioctl(fd, CFS_IOC_ABORT, &order));
+  order.reserved = 0;
+  start = now();
+  EXPECT(ioctl(fd, CFS_IOC_ABORT, &order) == 0 && order.count == 1);
+  EXPECT(aborted.wait_for(5) == 0 && now() - start < 5);
+  EXPECT(ioctl(fd, CFS_IOC_ABORT, &order) == 0 && order.count == 0);
+  close(fd);
 }
 
 /// A daemon that holds a request of a mount that was ended by force answers late: nothing happens.
@@ -557,6 +595,9 @@ int run_all(uint32_t seed, double stress_seconds) {
   EXPECT(mount_default() == 0);
   ctl().seen[CFS_OP_UNMOUNT] = 0;
   run_names_tests();
+  run_cost_tests();
+  run_acl_tests();
+  run_handle_tests();
   run("bad answers", bad_answers);
   run("bad lists", bad_lists);
   run("killed daemon", killed_daemon);
@@ -574,6 +615,7 @@ int run_all(uint32_t seed, double stress_seconds) {
   run("unmounts", unmounts);
   run("limits without daemon", limits_without_daemon);
   run("forced unmount", forced_unmount);
+  run("stuck unmounts", stuck_unmounts);
   run("late answer", late_answer);
   run("unloads", unloads);
   return failures ? 1 : 0;

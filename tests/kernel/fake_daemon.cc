@@ -40,7 +40,8 @@ static_assert(sizeof(Record) <= CFS_PROGRESS_BYTES);
 }
 
 bool is_repeatable(uint32_t op) {
-  return op != CFS_OP_CREATE && op != CFS_OP_UNLINK && op != CFS_OP_RENAME && op != CFS_OP_LINK;
+  return op != CFS_OP_CREATE && op != CFS_OP_UNLINK && op != CFS_OP_RENAME && op != CFS_OP_LINK &&
+         op != CFS_OP_TMPFILE;
 }
 
 /// A request with its byte strings, and the answer to it.
@@ -81,6 +82,8 @@ class Server {
         return readdir(x);
       case CFS_OP_CREATE:
         return create(x);
+      case CFS_OP_TMPFILE:
+        return tmpfile(x);
       case CFS_OP_UNLINK:
         return unlink(x);
       case CFS_OP_RENAME:
@@ -143,9 +146,23 @@ class Server {
   void statfs(Exchange& x) { x.answer(cfs_statfs{1ull << 40, 1ull << 30, ns_.node_count(), 0}); }
 
   void lookup(Exchange& x) {
+    ctl_.last_lookup = x.req;
     const Entry* e = ns_.find(x.req.ino, x.name);
-    if (e) return getattr(x, e->ino);
-    x.res = -ENOENT;
+    if (!e) {
+      x.res = -ENOENT;
+      return;
+    }
+    getattr(x, e->ino);
+    const Node* n = ns_.find(e->ino);
+    if (n && S_ISREG(n->mode) && x.req.lookup.flags & CFS_LOOKUP_EXTENTS) bring_extents(x, *n);
+  }
+
+  /// An empty list behind the attributes.
+  static void bring_extents(Exchange& x, const Node& n) {
+    const cfs_extents list{n.gen, n.size, 0, 1};
+    reinterpret_cast<cfs_attr*>(x.reply.data())->flags |= CFS_ATTR_EXTENTS;
+    const auto* bytes = reinterpret_cast<const uint8_t*>(&list);
+    x.reply.insert(x.reply.end(), bytes, bytes + sizeof(list));
   }
 
   void getattr(Exchange& x, uint64_t ino) {
@@ -185,7 +202,11 @@ class Server {
       d.reclen = (sizeof(d) + e->name_len + 7) / 8 * 8;
       d.name_len = e->name_len;
       d.ino = e->ino;
-      if (const Node* n = ns_.find(e->ino)) d.type = n->mode & S_IFMT;
+      if (const Node* n = ns_.find(e->ino)) {
+        d.type = n->mode & S_IFMT;
+        if (ctl_.list_attrs) d.attr = ns_.attr(*n);
+        d.attr.entry_valid_ms = d.attr.attr_valid_ms = ctl_.valid_ms;
+      }
       size_t at = x.reply.size();
       x.reply.resize(at + d.reclen);
       memcpy(&x.reply[at], &d, sizeof(d));
@@ -209,6 +230,11 @@ class Server {
     attr(x, *n);
   }
 
+  void tmpfile(Exchange& x) {
+    uint64_t ino = begin(x, ns_.reserve_ino());
+    attr(x, *ns_.make_node(ino, x.req.create.mode, x.req.uid, x.req.create.gid));
+  }
+
   void unlink(Exchange& x) {
     Entry* e = ns_.find(x.req.ino, x.name);
     uint64_t ino = begin(x, e ? e->ino : 0);
@@ -227,6 +253,7 @@ class Server {
   }
 
   void rename(Exchange& x) {
+    ctl_.last_rename = x.req;
     Entry* from = ns_.find(x.req.ino, x.name);
     Entry* to = ns_.find(x.req.rename.new_dir, x.name2);
     uint64_t over = begin(x, to ? to->ino : 0);
@@ -271,44 +298,60 @@ class Server {
     x.reply.assign(n->target, n->target + n->size);
   }
 
-  Node* xattr_of(Exchange& x) {
-    Node* n = ns_.find(x.req.ino);
-    if (n && n->xattr_len && x.name == n->xattr_name) return n;
-    x.res = -ENODATA;
+  Xattr* xattr_of(Exchange& x, std::string_view name) {
+    if (Node* n = ns_.find(x.req.ino))
+      for (Xattr& a : n->xattrs)
+        if (name == a.name) return &a;
     return nullptr;
   }
 
+  /// Of the request; answers the request when it does not exist.
+  Xattr* known_xattr(Exchange& x) {
+    if (ctl_.refuse_xattrs) {
+      x.res = -ctl_.refuse_xattrs;
+      return nullptr;
+    }
+    Xattr* a = xattr_of(x, x.name);
+    if (!a) x.res = -ENODATA;
+    return a;
+  }
+
   void getxattr(Exchange& x) {
-    if (const Node* n = xattr_of(x)) x.reply.assign(n->xattr_value, n->xattr_value + n->xattr_len);
+    if (const Xattr* a = known_xattr(x)) x.reply.assign(a->value, a->value + a->len);
   }
 
   void setxattr(Exchange& x) {
-    Node* n = ns_.find(x.req.ino);
-    if (!n || x.name.size() >= sizeof(n->xattr_name) || x.data.size() > sizeof(n->xattr_value)) {
+    if (ctl_.refuse_xattrs) {
+      x.res = -ctl_.refuse_xattrs;
+      return;
+    }
+    Xattr* a = xattr_of(x, x.name);
+    if (!a) a = xattr_of(x, "");
+    if (!a || x.name.size() >= sizeof(a->name) || x.data.size() > sizeof(a->value)) {
       x.res = -ENOSPC;
       return;
     }
-    memset(n->xattr_name, 0, sizeof(n->xattr_name));
-    memcpy(n->xattr_name, x.name.data(), x.name.size());
-    memcpy(n->xattr_value, x.data.data(), x.data.size());
-    n->xattr_len = x.data.size();
+    memset(a->name, 0, sizeof(a->name));
+    memcpy(a->name, x.name.data(), x.name.size());
+    memcpy(a->value, x.data.data(), x.data.size());
+    a->len = x.data.size();
   }
 
   void listxattr(Exchange& x) {
-    const Node* n = ns_.find(x.req.ino);
     const std::string_view hidden("oss:private\0", 12);
     x.reply.assign(hidden.begin(), hidden.end());
-    if (n && n->xattr_len)
-      x.reply.insert(x.reply.end(), n->xattr_name, n->xattr_name + strlen(n->xattr_name) + 1);
+    if (const Node* n = ns_.find(x.req.ino))
+      for (const Xattr& a : n->xattrs)
+        if (a.name[0]) x.reply.insert(x.reply.end(), a.name, a.name + strlen(a.name) + 1);
   }
 
   void removexattr(Exchange& x) {
-    if (Node* n = xattr_of(x)) n->xattr_len = 0;
+    if (Xattr* a = known_xattr(x)) *a = Xattr{};
   }
 
   void extents(Exchange& x) {
     const Node* n = ns_.find(x.req.ino);
-    x.answer(cfs_extents{1, n ? n->size : 0, 0, 1});
+    x.answer(cfs_extents{n ? n->gen : 1, n ? n->size : 0, 0, 1});
   }
 
   void evict(Exchange& x) {

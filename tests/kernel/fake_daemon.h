@@ -27,6 +27,8 @@ struct Control {
   std::atomic<uint32_t> bad_op;  // answer these wrongly
   std::atomic<Bad> bad;
   std::atomic<uint32_t> valid_ms;  // lifetime of names and attributes in answers
+  std::atomic<bool> list_attrs;    // listings carry attributes
+  std::atomic<int> refuse_xattrs;  // errno of every xattr request, 0: they are served
   std::atomic<bool> stop;          // drain, answer what is held, exit
   // daemon
   std::atomic<bool> ready;  // attached, commands parked
@@ -41,6 +43,8 @@ struct Control {
   std::atomic<uint64_t> generation;
   std::atomic<uint32_t> session;  // of the last request
   cfs_req last_create;            // of the last CREATE; read it while nothing is under way
+  cfs_req last_lookup;            // of the last LOOKUP, the same
+  cfs_req last_rename;            // of the last RENAME, the same
 };
 
 struct Shared {

@@ -47,6 +47,7 @@ Node* Namespace::make_node(uint64_t ino, uint32_t mode, uint32_t uid, uint32_t g
   n.mode = mode;
   n.uid = uid;
   n.gid = gid;
+  n.gen = 1;
   n.mtime = n.atime = n.ctime = time(nullptr);
   n.ino = ino;
   nodes_high_ = std::max(nodes_high_, i + 1);
@@ -94,7 +95,7 @@ cfs_attr Namespace::attr(const Node& n) {
   cfs_attr a{};
   a.ino = n.ino;
   a.size = n.size;
-  a.gen = 1;
+  a.gen = n.gen;
   a.mode = n.mode;
   a.nlink = links(n.ino);
   a.uid = n.uid;

@@ -19,15 +19,20 @@ namespace cfs::test {
 
 inline constexpr uint64_t kRootIno = 1;
 
+struct Xattr {
+  uint32_t len;   // of the value
+  char name[64];  // empty: free
+  char value[256];
+};
+
 struct Node {
   uint64_t ino;  // 0: free
   uint64_t size;
   int64_t mtime, atime, ctime;
   uint32_t mode, uid, gid;
-  uint32_t xattr_len;
+  uint64_t gen;
   char target[256];
-  char xattr_name[64];
-  char xattr_value[256];
+  Xattr xattrs[4];
 };
 
 struct Entry {

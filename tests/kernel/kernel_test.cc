@@ -50,6 +50,22 @@ int mount_default() {
   return mount_with({{"config", "volName=test"}, {"config", "owner=me"}, {"deadline", "30"}});
 }
 
+uint64_t all_requests() {
+  uint64_t sum = 0;
+  for (uint32_t op = 0; op < 32; op++)
+    if (op != CFS_OP_EVENT && op != CFS_OP_EVICT) sum += ctl().seen[op];
+  return sum;
+}
+
+void drop_caches() {
+  // dentries that were used since the last pass survive one
+  for (int i = 0; i < 4; i++) {
+    int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
+    EXPECT(fd >= 0 && write(fd, "3", 1) == 1);
+    close(fd);
+  }
+}
+
 int touch(const std::string& path, int flags, mode_t mode) {
   int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | flags, mode);
   return fd < 0 ? -1 : close(fd);

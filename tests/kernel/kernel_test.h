@@ -76,6 +76,9 @@ class Task {
 int mount_with(const std::vector<std::pair<const char*, const char*>>& options);
 int mount_default();
 
+/// Requests seen so far, without events and evictions, which come when they like.
+uint64_t all_requests();
+
 /// Creates or opens a file, and closes it.
 int touch(const std::string& path, int flags = 0, mode_t mode = 0644);
 struct stat stat_of(const std::string& path);
@@ -92,6 +95,29 @@ void run(const char* name, F test) {
   fflush(stdout);
 }
 
+/// Requests of a kind that the daemon saw while `op` ran.
+template <typename F>
+uint64_t requests(uint32_t kind, F op) {
+  const uint64_t before = ctl().seen[kind];
+  op();
+  return ctl().seen[kind] - before;
+}
+/// All requests, without events, while `op` ran.
+template <typename F>
+uint64_t requests(F op) {
+  const uint64_t before = all_requests();
+  op();
+  return all_requests() - before;
+}
+/// "3" > /proc/sys/vm/drop_caches until the dentries are gone.
+void drop_caches();
+
+/// cost_tests.cc: requests of each operation, and what is believed for how long.
+void run_cost_tests();
+/// acl_tests.cc: POSIX ACLs, security.capability.
+void run_acl_tests();
+/// handle_tests.cc: files without names, file handles, leases, locks.
+void run_handle_tests();
 /// names_tests.cc: everything about names and attributes, on a mount with a well-behaved daemon.
 void run_names_tests();
 
