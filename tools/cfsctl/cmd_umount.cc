@@ -2,10 +2,13 @@
 /// cfsctl umount.
 ///
 /// Purpose  Saves first: syncs within the mount's deadline and refuses, naming what is unsaved,
-///          before anything is taken away. -f gives unsaved data up, -l detaches now.
+///          before anything is taken away. -f gives unsaved data up, also of mounts whose unmount
+///          has begun and hangs; -l detaches now.
 /// Failure  A mount that cannot be saved stays mounted.
+#include <cubefs/cfs.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -143,6 +146,18 @@ void wait_until_forgotten(const Context& context, const MountEntry& entry) {
   }
 }
 
+/// A mount whose unmount has begun has no place any more; one that hangs there is ended through the module. Returns how many
+/// were.
+std::uint32_t abort_unmounting() {
+  const int fd = ::open(CFS_DEV_PATH, O_RDWR | O_CLOEXEC);
+  if (fd < 0) return 0;
+  cfs_abort order{};
+  order.len = sizeof(order);
+  const bool done = ::ioctl(fd, CFS_IOC_ABORT, &order) == 0;
+  ::close(fd);
+  return done ? order.count : 0;
+}
+
 /// The entry at the path as given, else at what it points to.
 std::optional<MountEntry> locate(const std::string& directory) {
   if (auto entry = find_mount(absolute_path(directory))) return entry;
@@ -154,6 +169,7 @@ std::optional<MountEntry> locate(const std::string& directory) {
 int run_umount(const Context& context, const UmountArgs& args) {
   const auto entry = locate(args.directory);
   if (!entry) {
+    if (args.force && abort_unmounting() > 0) return kDone;
     return report({kFailed, "cannot unmount " + args.directory, "it is not a mount of CubeFS",
                    "'cfsctl mounts' lists them"});
   }
