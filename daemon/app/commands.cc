@@ -47,7 +47,7 @@ Json volume_counters(const Volume& volume) {
 
 Json kernel_counters(const cfs_stats& s) {
   Json requests = Json::object();
-  for (std::uint16_t op = 1; op <= CFS_OP_EVENT; ++op) requests[op_name(op)] = s.requests[op];
+  for (std::uint16_t op = 1; op <= CFS_OP_TMPFILE; ++op) requests[op_name(op)] = s.requests[op];
   return Json{{"requests", requests},
               {"read_wire_bytes", s.read_wire_bytes},
               {"append_wire_bytes", s.append_wire_bytes},

@@ -92,6 +92,25 @@ Reply pack_readdir(const DirPage& page, Validity valid, std::size_t max_bytes) {
   return reply;
 }
 
+RenameHints rename_hints(const cfs_req& request) {
+  const auto& in = request.rename;
+  if ((in.flags & CFS_RENAME_TARGET_KNOWN) == 0) return {};
+  return RenameHints{.src = in.child,
+                     .src_mode = in.child_mode,
+                     .dst_known = true,
+                     .dst = in.target,
+                     .dst_mode = in.target_mode};
+}
+
+Reply pack_open(const OpenResult& found, Validity valid) {
+  cfs_attr attr = to_abi(found.attr, valid);
+  if (!found.has_extents || found.extents.keys.size() > CFS_LOOKUP_KEYS_MAX) return Reply::of(attr);
+  attr.flags |= CFS_ATTR_EXTENTS;
+  Reply reply = Reply::of(attr);
+  reply.bytes += pack_extents(found.extents).bytes;
+  return reply;
+}
+
 Reply pack_extents(const ExtentList& list) {
   const std::size_t bytes = sizeof(cfs_extents) + list.keys.size() * sizeof(cfs_ekey);
   if (bytes > CFS_REPLY_MAX) return Reply::error(EFBIG);

@@ -28,6 +28,12 @@ struct Validity {
 [[nodiscard]] cfs_attr to_abi(const Attr& attr, Validity valid);
 [[nodiscard]] SetAttr from_abi(const cfs_req& request);
 
+/// What the kernel knows of the names of a CFS_OP_RENAME; a 1.0 kernel tells no modes.
+[[nodiscard]] RenameHints rename_hints(const cfs_req& request);
+
+/// Attributes, followed by the extents when there are at most CFS_LOOKUP_KEYS_MAX of them.
+[[nodiscard]] Reply pack_open(const OpenResult& found, Validity valid);
+
 /// Most bytes of a directory answer.
 inline constexpr std::size_t kReaddirBytesMax = 1 << 20;
 

@@ -14,7 +14,7 @@ const char* op_name(std::uint16_t op) {
       "none",     "mount",    "unmount",  "statfs",    "lookup",      "getattr",
       "setattr",  "readdir",  "create",   "unlink",    "rename",      "link",
       "readlink", "getxattr", "setxattr", "listxattr", "removexattr", "extents",
-      "commit",   "truncate", "evict",    "event",
+      "commit",   "truncate", "evict",    "event",     "tmpfile",
   };
   return op < std::size(kNames) ? kNames[op] : "unknown";
 }

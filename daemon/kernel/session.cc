@@ -112,10 +112,8 @@ Task<Reply> Session::namespace_request(Request request) {
   const std::string name(request.name);
   Progress progress = progress_of(request);
   switch (head.op) {
-    case CFS_OP_LOOKUP: {
-      const auto attr = co_await volume_->lookup(head.ino, name);
-      co_return attr_reply(attr);
-    }
+    case CFS_OP_LOOKUP:
+      co_return co_await lookup(request);
     case CFS_OP_GETATTR: {
       const auto attr = co_await volume_->getattr(head.ino);
       co_return attr_reply(attr);
@@ -129,6 +127,11 @@ Task<Reply> Session::namespace_request(Request request) {
       co_return co_await readdir(request);
     case CFS_OP_CREATE:
       co_return co_await create(request);
+    case CFS_OP_TMPFILE: {
+      const Caller who{head.uid, head.create.gid};
+      const auto attr = co_await volume_->tmpfile(head.ino, head.create.mode, who, progress);
+      co_return attr_reply(attr);
+    }
     case CFS_OP_UNLINK: {
       const bool is_dir = (head.unlink.flags & CFS_UNLINK_DIR) != 0;
       const auto attr = co_await volume_->unlink(head.ino, name, is_dir, progress);
@@ -137,8 +140,9 @@ Task<Reply> Session::namespace_request(Request request) {
     case CFS_OP_RENAME: {
       const std::string new_name(request.name2);
       const bool no_replace = (head.rename.flags & CFS_RENAME_NOREPLACE) != 0;
+      const RenameHints hints = rename_hints(head);
       const auto attr = co_await volume_->rename(head.ino, name, head.rename.new_dir, new_name,
-                                                 no_replace, progress);
+                                                 no_replace, progress, hints);
       co_return attr_reply(attr);
     }
     case CFS_OP_LINK: {
@@ -154,6 +158,19 @@ Task<Reply> Session::namespace_request(Request request) {
     default:
       co_return Reply::error(ENOSYS);
   }
+}
+
+/// With the extents when they will be asked for next, as far as they are worth a copy.
+Task<Reply> Session::lookup(Request request) {
+  const cfs_req& head = request.head;
+  const std::string name(request.name);
+  if ((head.lookup.flags & CFS_LOOKUP_EXTENTS) == 0) {
+    const auto attr = co_await volume_->lookup(head.ino, name);
+    co_return attr_reply(attr);
+  }
+  const auto found = co_await volume_->lookup_open(head.ino, name);
+  if (!found) co_return Reply::error(found.code());
+  co_return pack_open(*found, valid_);
 }
 
 Task<Reply> Session::readdir(Request request) {

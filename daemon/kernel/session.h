@@ -59,6 +59,7 @@ class Session final : public FrontEnd, public std::enable_shared_from_this<Sessi
   Task<Reply> data_request(Request request);
   Task<Reply> event(Request request);
 
+  Task<Reply> lookup(Request request);
   Task<Reply> readdir(Request request);
   Task<Reply> create(Request request);
   Task<Reply> commit(Request request);

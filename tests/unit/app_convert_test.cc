@@ -116,6 +116,40 @@ TEST(Convert, ExtentsCarryCountAndKeys) {
   EXPECT_EQ(key.size, 4096u);
 }
 
+TEST(Convert, AnOpenBringsAShortListAlong) {
+  OpenResult found{.attr = test::FakeVolume::file(), .has_extents = true};
+  found.extents.keys.resize(CFS_LOOKUP_KEYS_MAX);
+  const Reply reply = pack_open(found, kValid);
+  cfs_attr attr{};
+  std::memcpy(&attr, reply.bytes.data(), sizeof(attr));
+  EXPECT_EQ(attr.flags, CFS_ATTR_EXTENTS);
+  EXPECT_EQ(attr.ino, found.attr.ino);
+  EXPECT_EQ(reply.bytes.substr(sizeof(attr)), pack_extents(found.extents).bytes);
+
+  found.extents.keys.resize(CFS_LOOKUP_KEYS_MAX + 1);
+  EXPECT_EQ(pack_open(found, kValid).bytes.size(), sizeof(cfs_attr));
+  found.has_extents = false;
+  found.extents.keys.clear();
+  EXPECT_EQ(pack_open(found, kValid).bytes.size(), sizeof(cfs_attr));
+}
+
+TEST(Convert, HintsOfARenameAreThoseOfAKernelThatHasThem) {
+  cfs_req request{};
+  request.rename.child = 5;
+  request.rename.child_mode = S_IFREG | 0644;
+  EXPECT_EQ(rename_hints(request).src, 0u);
+  EXPECT_FALSE(rename_hints(request).dst_known);
+  request.rename.flags = CFS_RENAME_TARGET_KNOWN;
+  request.rename.target = 6;
+  request.rename.target_mode = S_IFDIR | 0755;
+  const RenameHints hints = rename_hints(request);
+  EXPECT_EQ(hints.src, 5u);
+  EXPECT_EQ(hints.src_mode, request.rename.child_mode);
+  EXPECT_TRUE(hints.dst_known);
+  EXPECT_EQ(hints.dst, 6u);
+  EXPECT_EQ(hints.dst_mode, request.rename.target_mode);
+}
+
 TEST(Convert, ExtentListsAboveTheAnswerLimitAreRefused) {
   ExtentList list;
   list.keys.resize(CFS_REPLY_MAX / sizeof(cfs_ekey));

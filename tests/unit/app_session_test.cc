@@ -120,6 +120,22 @@ TEST_F(SessionTest, RequestsReachTheVolume) {
   EXPECT_EQ(replies[6].res, -ENOSYS);
 }
 
+TEST_F(SessionTest, FilesWithoutNamesAreMade) {
+  Request make = request(CFS_OP_TMPFILE);
+  make.head.create.mode = S_IFREG | 0640;
+  Request open = request(CFS_OP_LOOKUP);
+  open.name = "opened";
+  open.head.lookup.flags = CFS_LOOKUP_EXTENTS;
+  const auto replies = ask({mount_request(), make, open});
+  ASSERT_EQ(replies[1].bytes.size(), sizeof(cfs_attr));
+  cfs_attr attr{};
+  std::memcpy(&attr, replies[1].bytes.data(), sizeof(attr));
+  EXPECT_EQ(attr.mode, make.head.create.mode);
+  EXPECT_EQ(attr.nlink, 0u);
+  EXPECT_EQ(replies[2].bytes.size(), sizeof(cfs_attr));  // the fake has no list
+  EXPECT_EQ(volume->last_name, "opened");
+}
+
 TEST_F(SessionTest, CreateUsesTheProgressRecordAndTheGroup) {
   unsigned char record[CFS_PROGRESS_BYTES] = {};
   Request create = request(CFS_OP_CREATE);
