@@ -258,6 +258,7 @@ constexpr const char* kExamples =
     "  soft, hard         kernel: calls fail after the deadline, or only while no daemon runs "
     "(hard)\n"
     "  deadline=S         kernel: that time (the module's default)\n"
+    "  acl, noacl         kernel: POSIX ACLs (acl)\n"
     "  followerread       any replica may serve reads (no)\n"
     "  nearread=no        do not prefer near replicas\n"
     "  crc=off            kernel: do not check the data's checksums";

@@ -128,6 +128,8 @@ const std::map<std::string, Setter>& own_options() {
       {"crc", yes_no("crc", [](MountPlan& p, bool on) { p.crc = on; })},
       {"soft", [](MountPlan& p, const std::string&) { return p.soft = true, Result<void>(); }},
       {"hard", [](MountPlan& p, const std::string&) { return p.soft = false, Result<void>(); }},
+      {"acl", [](MountPlan& p, const std::string&) { return p.acl = true, Result<void>(); }},
+      {"noacl", [](MountPlan& p, const std::string&) { return p.acl = false, Result<void>(); }},
       {"deadline",
        positive_seconds("deadline", [](MountPlan& p, std::uint32_t s) { p.deadline_s = s; })},
       {"attrvalid", seconds_as_ms("attrvalid", &MountConfig::attr_valid_ms)},
