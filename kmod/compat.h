@@ -139,8 +139,8 @@ static inline int cfs_revalidate_old(struct dentry *dentry, unsigned int flags,
 #define CFS_D_ALLOC_WAIT(wait)		DECLARE_WAIT_QUEUE_HEAD_ONSTACK(wait)
 #define cfs_d_alloc(parent, name, wait)	d_alloc_parallel(parent, name, &(wait))
 #else
-#define CFS_D_ALLOC_WAIT(wait)
-#define cfs_d_alloc(parent, name, wait)	d_alloc_parallel(parent, name)
+#define CFS_D_ALLOC_WAIT(wait)		char wait = 0
+#define cfs_d_alloc(parent, name, wait)	((void)(wait), d_alloc_parallel(parent, name))
 #endif
 
 /* 6.18: an ACL is written into memory that the function allocates. */

@@ -2,9 +2,10 @@
 /*
  * cubefs: changing names.
  *
- * Purpose   Creation, removal, rename, symbolic links. Finding names is lookup.c, listing readdir.c.
- * Lifetime  A file that loses its last name here, or never had one, carries a prepared EVICT call: see
- *           inode.c.
+ * Purpose   Creation, removal, rename, symbolic links. Finding names is lookup.c, listing
+ *           readdir.c.
+ * Lifetime  A file that loses its last name here, or never had one, carries a prepared EVICT call:
+ *           see inode.c.
  * Locks     The VFS holds i_rwsem of the directories.
  * Contexts  Process.
  * Failure   After an error other than a server's refusal the outcome of a change is not known: the
@@ -134,19 +135,45 @@ static struct inode *cfs_created_inode(struct inode *dir, const struct cfs_creat
 	return inode;
 }
 
-/* A file whose ACLs could not be set would have more permissions than its directory says. */
+/* The name of an undone creation is gone, or not: then its inode stays, too. */
+static void cfs_undone(struct cfs_call *call)
+{
+	struct cfs_call *evict = call->priv;
+
+	if (call->res >= 0)
+		cfs_call_async(evict);
+	else
+		cfs_call_put(evict);
+	cfs_change(call->csb, call->req.ino);
+	cfs_call_put(call);
+}
+
+/*
+ * A file whose ACLs could not be set would have more permissions than its directory says. Its
+ * maker may have been killed, so nobody waits.
+ */
 static void cfs_create_undo(struct inode *dir, const struct qstr *name, const struct cfs_attr *attr)
 {
-	struct cfs_call *evict = cfs_call_alloc(CFS_SB(dir->i_sb), CFS_OP_EVICT, attr->ino, GFP_KERNEL);
-	struct cfs_attr gone;
+	struct cfs_call *call = cfs_inode_call(dir, CFS_OP_UNLINK);
+	struct cfs_call *evict = cfs_inode_call(dir, CFS_OP_EVICT);
+	char *copy = kmemdup(name->name, name->len, GFP_KERNEL);
 
-	if (!cfs_unlink_call(dir, name, attr->ino, S_ISDIR(attr->mode) ? CFS_UNLINK_DIR : 0, &gone) &&
-	    evict && !gone.nlink) {
-		evict->done = cfs_call_put;
-		cfs_call_async(evict);
-		evict = NULL;
+	if (!call || !evict || !copy) {
+		cfs_call_put(call);
+		cfs_call_put(evict);
+		kfree(copy);
+		return;
 	}
-	cfs_call_put(evict);
+	evict->req.ino = attr->ino;
+	evict->done = cfs_call_put;
+	cfs_call_name(call, copy, name->len);
+	call->own_data = true;
+	call->req.unlink.flags = S_ISDIR(attr->mode) ? CFS_UNLINK_DIR : 0;
+	call->req.unlink.child = attr->ino;
+	call->priv = evict;
+	call->done = cfs_undone;
+	cfs_change(CFS_SB(dir->i_sb), dir->i_ino);
+	cfs_call_async(call);
 }
 
 static int cfs_create_named(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry,
@@ -295,7 +322,7 @@ static struct inode *cfs_tmpfile_make(struct mnt_idmap *idmap, struct inode *dir
 	ret = cfs_create_call(idmap, dir, NULL, c, &attr, &seq);
 	if (ret) {
 		cfs_call_put(evict);
-		return ERR_PTR(ret == -ENOSYS ? -EOPNOTSUPP : ret);
+		return ERR_PTR(ret);
 	}
 	attr.nlink = 1;			/* d_tmpfile() takes it away */
 	evict->req.ino = attr.ino;

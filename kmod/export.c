@@ -2,17 +2,17 @@
 /*
  * cubefs: file handles, for NFS servers and open_by_handle_at().
  *
- * Purpose   A handle is the inode number, which servers never use twice. Directories are found again
- *           only by way of their parents, which the protocol cannot tell: so the handle of a directory
- *           also has the inode numbers of its ancestors, as many as fit.
+ * Purpose   A handle is the inode number, which servers never use twice. Directories are found
+ *           again only by way of their parents, which the protocol cannot tell: so the handle of a
+ *           directory also has the inode numbers of its ancestors, as many as fit.
  * Lifetime  What decoding learned about parents is kept in the inode (cfs_inode.parent).
  * Locks     None of its own.
  * Contexts  Process, sleeps; killable.
  * Failure   ESTALE: the file is gone, or it is a directory that moved and left the cache, or one so
  *           deep that the handle does not reach a cached ancestor.
  *
- * The handle of a directory differs after one of its ancestors was moved; the old one stays good while
- * the directory is cached.
+ * The handle of a directory differs after one of its ancestors was moved; the old one stays good
+ * while the directory is cached.
  */
 #include <linux/dcache.h>
 #include <linux/exportfs.h>

@@ -32,7 +32,8 @@
 /*
  * The size and the generation must be those of now: the lookup of this open has asked for them (see
  * lookup.c); they are asked for again only if they are not believed any more. With another
- * generation, pages and map go. A file made by this open has no extents, which saves asking for them.
+ * generation, pages and map go. A file made by this open has no extents, which saves asking for
+ * them.
  */
 static int cfs_file_open(struct inode *inode, struct file *file)
 {

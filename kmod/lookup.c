@@ -10,8 +10,8 @@
  * Failure   An error other than "there is no such name" is the caller's; nothing is believed then.
  *
  * Close-to-open: whoever opens a regular file sees what was written before its last close
- * elsewhere. So an open always asks: LOOKUP for a name that is not believed, which brings the extents
- * along, GETATTR for one that is. A generation that differs drops pages and map.
+ * elsewhere. So an open always asks: LOOKUP for a name that is not believed, which brings the
+ * extents along, GETATTR for one that is. A generation that differs drops pages and map.
  */
 #include <linux/dcache.h>
 #include <linux/fs.h>

@@ -260,8 +260,8 @@ static int cfs_get_tree(struct fs_context *fc)
 }
 
 /*
- * umount(8) cannot name a mount any more whose unmount has begun: one that has no daemon for the mount's
- * deadline must end by itself. CFS_IOC_ABORT ends it sooner.
+ * umount(8) cannot name a mount any more whose unmount has begun: one that has no daemon for the
+ * mount's deadline must end by itself. CFS_IOC_ABORT ends it sooner.
  */
 static void cfs_watch_unmount(struct work_struct *work)
 {
@@ -273,7 +273,8 @@ static void cfs_watch_unmount(struct work_struct *work)
 		schedule_delayed_work(&csb->watch, HZ);
 		return;
 	}
-	pr_warn("cubefs: %s: unmount without a daemon for %u s: given up\n", csb->source, csb->deadline_s);
+	pr_warn("cubefs: %s: unmount without a daemon for %u s: given up\n", csb->source,
+		csb->deadline_s);
 	cfs_sb_abort(csb);
 }
 

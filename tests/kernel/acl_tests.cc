@@ -98,7 +98,7 @@ void inherited_acl() {
   ctl().hold_op = 0;
   EXPECT(t.wait_for(10) == EDQUOT);
   ctl().refuse_xattrs = 0;
-  EXPECT(!shared->ns.find(stat_of(d).st_ino, "refused"));
+  EXPECT(wait_until(5, [&] { return !shared->ns.find(stat_of(d).st_ino, "refused"); }));
   EXPECT(rmdir((d + "/sub").c_str()) == 0 && rmdir(d.c_str()) == 0);
 }
 

@@ -42,7 +42,7 @@
  *   1.0  first.
  *   1.1  CFS_LOOKUP_EXTENTS with CFS_ATTR_EXTENTS; CFS_RENAME_TARGET_KNOWN and the modes in rename; CFS_OP_TMPFILE;
  *        CFS_IOC_ABORT. All are hints or new numbers: a 1.0 daemon ignores unknown request flags and answers ENOSYS
- *        to an unknown operation, which the kernel turns into EOPNOTSUPP; a 1.0 kernel sends none of them.
+ *        to an unknown operation, which fails O_TMPFILE; a 1.0 kernel sends none of them.
  */
 #ifndef _UAPI_CUBEFS_CFS_H
 #define _UAPI_CUBEFS_CFS_H
