@@ -140,10 +140,10 @@ static void cfs_note_parent(struct inode *inode, const struct inode *dir)
 }
 
 /* ---- lookup ---- */
-/* Of a regular file; LOOKUP_DIRECTORY refuses those. */
+/* Of a regular file that exists; LOOKUP_DIRECTORY and LOOKUP_EXCL refuse those. */
 static bool cfs_is_open(unsigned int flags)
 {
-	return (flags & (LOOKUP_OPEN | LOOKUP_DIRECTORY)) == LOOKUP_OPEN;
+	return (flags & (LOOKUP_OPEN | LOOKUP_DIRECTORY | LOOKUP_EXCL)) == LOOKUP_OPEN;
 }
 
 /*
