@@ -174,7 +174,9 @@ void cfs_map_offer(struct inode *inode, const void *list, u32 len, u64 seq)
 	struct cfs_data *d = CFS_I(inode)->data;
 
 	mutex_lock(&d->lock);
+	/* Readers that wait are woken by the answer to a fetch, and by nothing else. */
 	if (d->map_valid || d->map_loading || d->commit_busy || d->frozen ||
+	    !list_empty(&d->map_readers) ||
 	    cfs_changed_since(cfs_data_sb(d), inode->i_ino, seq))
 		goto out;
 	if (!cfs_map_parse(d, list, len)) {
@@ -183,6 +185,7 @@ void cfs_map_offer(struct inode *inode, const void *list, u32 len, u64 seq)
 		d->map_retry = 0;
 		d->map_serial++;
 		cfs_map_note_gen(d->ci, d->map_gen);
+		cfs_waiter_run(&d->run);	/* writes may wait for a map, too */
 	}
 out:
 	mutex_unlock(&d->lock);
