@@ -620,10 +620,12 @@ static int cfs_setattr_size(struct inode *inode, u64 size)
 	u64 seq = 0;
 	int ret = cfs_data_truncate(inode, size, &attr, &seq);
 
-	if (!ret)
+	if (!ret) {
+		inode_set_ctime_current(inode);	/* truncate(2) does not ask for it */
 		cfs_inode_apply(inode, &attr, seq);
-	else
+	} else {
 		cfs_attrs_expire(inode);
+	}
 	cfs_change(csb, inode->i_ino);
 	return ret;
 }

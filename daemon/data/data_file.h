@@ -37,6 +37,10 @@ class DataFile {
 
   /// Size as this client knows it, when it has bytes that the server does not count yet.
   [[nodiscard]] std::optional<std::uint64_t> local_size() const;
+  /// Size as of the last load, with what was written here since.
+  [[nodiscard]] std::optional<std::uint64_t> known_size() const {
+    return loaded_ ? std::optional<std::uint64_t>(size_) : std::nullopt;
+  }
   int handles = 0;  ///< the front end's count of open descriptors
 
  private:

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <string_view>
 
 #include "daemon/base/when_all.h"
 #include "daemon/fuse/fuse_call.h"
@@ -42,12 +43,20 @@ void reply_entry(FuseSession& s, const Call& req, const Result<Attr>& r) {
   }
 }
 
+/// Errno for an inode that the kernel knows but the server does not: it was removed or replaced
+/// elsewhere. ESTALE makes the VFS look the name up again, ENOENT would be believed. Source: Linux
+/// fs/namei.c, retry_estale().
+int of_known_inode(int code) {
+  return code == ENOENT ? ESTALE : code;
+}
+
 void reply_attr(FuseSession& s, const Call& req, const Result<Attr>& r) {
   if (!r) {
-    req->err(r.code());
+    req->err(of_known_inode(r.code()));
     return;
   }
   const struct stat st = s.to_stat(*r);
+  if (S_ISREG(r->mode)) s.told_size(r->ino, static_cast<std::uint64_t>(st.st_size));
   req->attr(st, s.vol().config().attr_valid_ms / 1000.0);
 }
 
@@ -156,7 +165,7 @@ Task<void> do_setattr(FuseSession* s, Call req, Ino ino, struct stat st, int to_
   if (to_set & FUSE_SET_ATTR_SIZE) {
     const auto cut = co_await set_size(s, ino, static_cast<std::uint64_t>(st.st_size));
     if (!cut) {
-      req->err(cut.code());
+      req->err(of_known_inode(cut.code()));
       co_return;
     }
   }
@@ -175,7 +184,7 @@ Task<void> do_setattr(FuseSession* s, Call req, Ino ino, struct stat st, int to_
   if (change.valid & SetAttr::kMode) {
     const auto now = co_await s->vol().getattr(ino);
     if (!now) {
-      req->err(now.code());
+      req->err(of_known_inode(now.code()));
       co_return;
     }
     change.mode = (now->mode & S_IFMT) | (change.mode & 07777);
@@ -216,6 +225,19 @@ void reply_bytes(const Call& req, const std::string& bytes, std::size_t room) {
   }
 }
 
+/// Which names exist is for the file system to say. An ACL could be kept but not enforced here
+/// (libfuse has the kernel check mode bits only), so it is refused rather than ignored; reading one
+/// that the kernel front end set is fine. Source: Linux xattr(7).
+int xattr_name_refused(const char* name, bool sets) {
+  const std::string_view n = name;
+  for (const std::string_view prefix : {"user.", "trusted.", "security."}) {
+    if (n == prefix) return EINVAL;
+    if (n.substr(0, prefix.size()) == prefix) return 0;
+  }
+  const bool is_acl = n == "system.posix_acl_access" || n == "system.posix_acl_default";
+  return is_acl && !sets ? 0 : EOPNOTSUPP;
+}
+
 Task<void> do_getxattr(FuseSession* s, Call req, Ino ino, std::string name, std::size_t room) {
   const auto value = co_await s->vol().getxattr(ino, name);
   if (value) {
@@ -225,14 +247,17 @@ Task<void> do_getxattr(FuseSession* s, Call req, Ino ino, std::string name, std:
   }
 }
 
-Task<void> do_listxattr(FuseSession* s, Call req, Ino ino, std::size_t room) {
+/// Names of trusted.* are for CAP_SYS_ADMIN only (xattr(7)); of a FUSE caller only the uid is known.
+Task<void> do_listxattr(FuseSession* s, Call req, Ino ino, Caller who, std::size_t room) {
   const auto names = co_await s->vol().listxattr(ino);
   if (!names) {
     req->err(names.code());
     co_return;
   }
   std::string all;
-  for (const std::string& n : *names) all.append(n).push_back('\0');
+  for (const std::string& n : *names) {
+    if (who.uid == 0 || n.rfind("trusted.", 0) != 0) all.append(n).push_back('\0');
+  }
   reply_bytes(req, all, room);
 }
 
@@ -248,7 +273,30 @@ Task<void> do_removexattr(FuseSession* s, Call req, Ino ino, std::string name) {
 }
 
 // ---- files ----
-Task<void> do_open(FuseSession* s, Call req, Ino ino, fuse_file_info fi) {
+/// With O_TRUNC in open(2) the kernel leaves the set-id bits to us. Source: Linux fs/fuse/file.c,
+/// FUSE_ATOMIC_O_TRUNC without FUSE_HANDLE_KILLPRIV; chmod(2): whoever has not CAP_FSETID loses
+/// them.
+Task<Result<void>> clear_set_ids(FuseSession* s, Ino ino) {
+  const auto now = co_await s->vol().getattr(ino);
+  if (!now) co_return now.error();
+  SetAttr change;
+  change.valid = SetAttr::kMode;
+  change.mode = now->mode & ~static_cast<std::uint32_t>(S_ISUID);
+  if ((now->mode & S_IXGRP) != 0) change.mode &= ~static_cast<std::uint32_t>(S_ISGID);
+  if (change.mode == now->mode) co_return Result<void>{};
+  const auto set = co_await s->vol().setattr(ino, change);
+  if (!set) co_return set.error();
+  co_return Result<void>{};
+}
+
+Task<Result<void>> cut_at_open(FuseSession* s, DataFile* f, Ino ino, Caller who) {
+  const auto cut = co_await f->truncate(0);
+  if (!cut) co_return cut.error();
+  if (who.uid == 0) co_return Result<void>{};
+  co_return co_await clear_set_ids(s, ino);
+}
+
+Task<void> do_open(FuseSession* s, Call req, Ino ino, Caller who, fuse_file_info fi) {
   const std::shared_ptr<DataFile> f = s->file(ino);
   ++f->handles;
   Result<void> opened;
@@ -262,11 +310,11 @@ Task<void> do_open(FuseSession* s, Call req, Ino ino, fuse_file_info fi) {
   fi.keep_cache = s->pages_are_current(ino, now ? &*now : nullptr) ? 1 : 0;
   if (opened && (fi.flags & O_TRUNC) != 0) {
     fi.keep_cache = 0;
-    const auto cut = co_await f->truncate(0);
-    if (!cut) opened = cut.error();
+    opened = co_await cut_at_open(s, f.get(), ino, who);
   }
+  if (opened) s->check_told_size(ino);
   if (opened && req->open(fi) == 0) co_return;
-  if (!opened) req->err(opened.code());
+  if (!opened) req->err(of_known_inode(opened.code()));
   const auto released = co_await s->release_file(ino);
   static_cast<void>(released);
 }
@@ -366,6 +414,7 @@ class DirWriter {
 Task<void> do_readdir(FuseSession* s, Call req, std::shared_ptr<DirHandle> dir, std::size_t room,
                       std::uint64_t position, bool plus) {
   DirWriter out(req, room, plus);
+  if (position == 0) dir->rewind();
   for (; position < 2; ++position) {
     if (!out.add(*s, position == 0 ? "." : "..", {}, S_IFDIR, dir->ino,
                  static_cast<off_t>(position + 1)))
@@ -461,7 +510,7 @@ void on_link(fuse_req_t r, fuse_ino_t i, fuse_ino_t p, const char* n) {
 }
 void on_open(fuse_req_t r, fuse_ino_t i, fuse_file_info* fi) {
   FuseSession& s = session(r);
-  s.run("OPEN", s.ino(i), do_open(&s, s.call(r), s.ino(i), *fi));
+  s.run("OPEN", s.ino(i), do_open(&s, s.call(r), s.ino(i), caller(r), *fi));
 }
 void on_create(fuse_req_t r, fuse_ino_t p, const char* n, mode_t mode, fuse_file_info* fi) {
   FuseSession& s = session(r);
@@ -526,18 +575,30 @@ void on_statfs(fuse_req_t r, fuse_ino_t i) {
 }
 void on_setxattr(fuse_req_t r, fuse_ino_t i, const char* n, const char* v, std::size_t size,
                  int flags) {
+  if (const int refused = xattr_name_refused(n, true)) {
+    fuse_reply_err(r, refused);
+    return;
+  }
   FuseSession& s = session(r);
   s.run("SETXATTR", s.ino(i), do_setxattr(&s, s.call(r), s.ino(i), n, std::string(v, size), flags));
 }
 void on_getxattr(fuse_req_t r, fuse_ino_t i, const char* n, std::size_t size) {
+  if (const int refused = xattr_name_refused(n, false)) {
+    fuse_reply_err(r, refused);
+    return;
+  }
   FuseSession& s = session(r);
   s.run("GETXATTR", s.ino(i), do_getxattr(&s, s.call(r), s.ino(i), n, size));
 }
 void on_listxattr(fuse_req_t r, fuse_ino_t i, std::size_t size) {
   FuseSession& s = session(r);
-  s.run("LISTXATTR", s.ino(i), do_listxattr(&s, s.call(r), s.ino(i), size));
+  s.run("LISTXATTR", s.ino(i), do_listxattr(&s, s.call(r), s.ino(i), caller(r), size));
 }
 void on_removexattr(fuse_req_t r, fuse_ino_t i, const char* n) {
+  if (const int refused = xattr_name_refused(n, false)) {
+    fuse_reply_err(r, refused);
+    return;
+  }
   FuseSession& s = session(r);
   s.run("REMOVEXATTR", s.ino(i), do_removexattr(&s, s.call(r), s.ino(i), n));
 }

@@ -7,6 +7,8 @@
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
 
+#include <ctime>
+
 #include "daemon/fuse/fuse_call.h"
 #include "daemon/fuse/fuse_front.h"
 
@@ -14,6 +16,7 @@ namespace cfs {
 
 namespace {
 
+constexpr std::int64_t kClockSlackS = 2;  // between us and the servers, which set times
 constexpr std::uint32_t kDirPage = 1024;  // entries asked for at once, as the Go client does
 
 std::string mount_options(const MountPoint& at, const FuseOptions& o) {
@@ -178,7 +181,25 @@ void FuseSession::reply_entry(FuseCall& call, const Attr& a) {
 void FuseSession::remember(const Attr& a) {
   Known& known = known_[a.ino];
   ++known.lookups;
-  if (!known.opened) known.version = version_of(a);
+  if (!known.opened) {
+    known.version = version_of(a);
+    known.version_at = std::time(nullptr);
+  }
+  known.size = a.size;
+}
+
+void FuseSession::told_size(Ino i, std::uint64_t size) {
+  const auto found = known_.find(i);
+  if (found != known_.end()) found->second.size = size;
+}
+
+void FuseSession::check_told_size(Ino i) {
+  const auto found = known_.find(i);
+  const auto f = open_file(i);
+  if (found == known_.end() || !f || f->known_size() == found->second.size) return;
+  // Offset -1: attributes only, no pages, so the kernel waits for nothing. Source: Linux
+  // fs/fuse/inode.c, fuse_reverse_inval_inode().
+  fuse_lowlevel_notify_inval_inode(session_, node(i), -1, 0);
 }
 
 bool FuseSession::may_have_pages(Ino i) const {
@@ -190,9 +211,15 @@ bool FuseSession::pages_are_current(Ino i, const Attr* a) {
   const auto found = known_.find(i);
   if (found == known_.end()) return false;
   Known& known = found->second;
-  const bool current = known.opened && a != nullptr && version_of(*a) == known.version;
+  // Times are whole seconds: a file that had just been changed when it was asked for may have been
+  // overwritten in place since, with the same generation, size and time.
+  const bool settled = known.version.mtime + kClockSlackS < known.version_at;
+  const bool current = known.opened && settled && a != nullptr && version_of(*a) == known.version;
   known.opened = true;
-  if (a != nullptr) known.version = version_of(*a);
+  if (a != nullptr) {
+    known.version = version_of(*a);
+    known.version_at = std::time(nullptr);
+  }
   return current;
 }
 

@@ -35,6 +35,12 @@ struct DirHandle {
   std::uint64_t loaded_at = 0;
   DirPage loaded;  // entries of the page that begins at loaded_at
   bool have = false;
+
+  /// POSIX rewinddir(): what is read from here on is the state of now.
+  void rewind() {
+    pages.clear();
+    have = false;
+  }
 };
 
 class FuseCall;
@@ -72,6 +78,10 @@ class FuseSession final : public FrontEnd {
   /// Reply with an entry and count the kernel's new reference.
   void reply_entry(FuseCall& call, const Attr& a);
   void remember(const Attr& a);
+  void told_size(Ino i, std::uint64_t size);
+  /// The file has been opened: if its size is not what the kernel was told, attributes it still
+  /// believes must go, or a reader stops at the old end (close-to-open, docs/consistency.md).
+  void check_told_size(Ino i);
   void forget(Ino i, std::uint64_t count);
   /// The inode lost its last name here: evict it when the kernel forgets it.
   void orphan(const Attr& removed);
@@ -98,7 +108,9 @@ class FuseSession final : public FrontEnd {
   struct Known {  // an inode that the kernel refers to
     std::uint64_t lookups = 0;
     bool opened = false;
-    Version version;  // not newer than the kernel's pages
+    Version version;              // not newer than the kernel's pages
+    std::int64_t version_at = 0;  // seconds of the clock when it was asked for
+    std::uint64_t size = 0;       // last one told to the kernel
   };
   static Version version_of(const Attr& a) { return {a.gen, a.size, a.mtime}; }
   Task<void> pump();
