@@ -228,7 +228,9 @@ TEST_F(PosixOpen, SeekDataAndHole) {
   ASSERT_EQ(sys(::fsync(f.get())), 0);
   same("data", sys(::lseek(f.get(), 0, SEEK_DATA)), 512 << 10);
   same("hole", sys(::lseek(f.get(), 0, SEEK_HOLE)), 0);
-  same("hole-after", sys(::lseek(f.get(), 512 << 10, SEEK_HOLE)), (512 << 10) + 4096);
+  const long hole =
+      sys(::lseek(f.get(), 512 << 10, SEEK_HOLE));  // in the block of the data, or right behind it
+  same("hole-after", hole > (512 << 10) && hole <= (512 << 10) + 4096, 1);
   same("beyond", sys(::lseek(f.get(), 2 << 20, SEEK_DATA)), -ENXIO);
   same("end", sys(::lseek(f.get(), 0, SEEK_END)), 1 << 20);
 }
