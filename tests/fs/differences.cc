@@ -29,6 +29,8 @@ constexpr char kCtimeIsCreation[] =
     "caches the inode, FUSE cannot";
 constexpr char kWholeSeconds[] =
     "servers keep whole seconds; nanoseconds are rounded down (metanode/inode.go)";
+constexpr char kNoAtime[] =
+    "servers keep no access times: statx(2) says so by leaving STATX_ATIME out";
 constexpr char kNoFuseStatx[] = "libfuse 3.14 knows no FUSE_STATX";
 constexpr char kNoLeases[] =
     "a lease promises that nobody opens the file, which other hosts cannot know; fcntl(2): EINVAL";
@@ -66,6 +68,7 @@ const std::vector<Difference>& differences() {
       {"PosixTimes.FileOfAChange/touch.ctime-moves", kFuse, "0", kCtimeIsCreation},
       {"PosixTimes.Nanoseconds/nanoseconds", kBoth, "0", kWholeSeconds},
       {"PosixTimes.Statx/btime", kFuse, "0", kNoFuseStatx},
+      {"PosixTimes.Statx/basic", kKernel, "2015", kNoAtime},
       {"PosixLock.Leases/read-lease", kKernel, "EINVAL", kNoLeases},
       {"PosixLock.Leases/get", kKernel, "2", kNoLeases},
       {"PosixLock.Leases/unlock-again", kKernel, "EINVAL", kNoLeases},
