@@ -85,6 +85,9 @@ constexpr char kCapabilityAndReplicas[] =
     "before the first write the kernel asks for security.capability, which the Go client denies "
     "unasked; data nodes "
     "are counted at each of three replicas, the recording was made at the client";
+constexpr char kOwnLookup[] =
+    "a lookup whose answer is not believed any more (5 s) is repeated, the Go client's was warm "
+    "for 60 s";
 constexpr char kKnowsTheInode[] =
     "the inode is looked up before its name goes, so that a lost reply can be told from another "
     "host's unlink";
@@ -179,8 +182,8 @@ const std::vector<Transcript>& transcripts() {
          call::mkdir(d + "/d");
        },
        [](const auto& d) { return call::link(d + "/f", d + "/d/g"); },
-       {},
-       ""},
+       {{"MetaLookup", 1}},
+       kOwnLookup},
       {"40_unlink_one_of_two_links",
        [](const auto& d) {
          file(d);
