@@ -345,6 +345,7 @@ struct cfs_dp {
 	refcount_t ref;
 	struct rcu_head rcu;
 	u64 penalty_until;		/* READ_ONCE: jiffies64; no new extents before */
+	u64 full_until;			/* READ_ONCE: jiffies64; had no space */
 	u64 tiny_until;			/* READ_ONCE: jiffies64; no tiny writes before */
 	u16 arg_len;			/* follower list "ip:port/...", for Arg of appends */
 	char arg[CFS_HOSTS_MAX * CFS_NODE_NAME_MAX];
@@ -418,6 +419,7 @@ struct cfs_counts {
 	u64 requests[32];
 	u64 read_wire_bytes, append_wire_bytes, overwrite_wire_bytes, rehomed_bytes, crc_errors;
 	u64 read_packets, append_packets, overwrite_packets, extents_created, commits, conn_faults;
+	u64 read_retries, overwrite_retries, spliced_bytes, copied_bytes;
 };
 
 #define cfs_count(csb, field, n)	this_cpu_add((csb)->counts->field, (n))

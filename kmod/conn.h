@@ -196,6 +196,8 @@ struct cfs_node_obj *cfs_node_find(u32 id);	/* valid until unload, or NULL */
  * asked.
  */
 struct cfs_dp *cfs_dp_pick(struct cfs_sb *csb, u32 storage_class, u64 avoid, bool tiny);
+bool cfs_view_full(struct cfs_sb *csb, u32 storage_class);
+void cfs_dp_has_space(struct cfs_sb *csb, struct cfs_dp *dp);
 /* The row, if its partition takes appends and nothing speaks against it: strong or NULL. */
 struct cfs_dp *cfs_dp_get_writable(struct cfs_sb *csb, u64 id, u32 storage_class);
 void cfs_dp_penalise(struct cfs_sb *csb, struct cfs_dp *dp, u8 result, unsigned int seconds);

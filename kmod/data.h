@@ -166,6 +166,7 @@ struct cfs_stream {
 	u64 not_before;			/* jiffies64 */
 	u32 nflight;
 	u8 tries;
+	u8 full;			/* times no partition had space */
 	struct list_head queue;		/* pieces not sent, in order */
 	struct list_head flight;	/* pieces sent, in order */
 	struct list_head acked_list;	/* pieces to be finished by a commit, in order */

@@ -244,6 +244,7 @@ void cfs_over_returned(struct cfs_piece *piece)
 	lockdep_assert_held(&piece->write->data->lock);
 	if (!pkt->err && pkt->result == CFS_RC_OK)
 		return cfs_over_ok(piece);
+	cfs_count(pkt->csb, overwrite_retries, 1);
 	dp = cfs_dp_get(pkt->csb, piece->partition_id);
 	if (pkt->err)
 		cfs_over_unknown(piece, dp);

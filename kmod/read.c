@@ -334,6 +334,7 @@ static void cfs_rpiece_done(struct cfs_pkt *pkt)
 	trace_cfs_packet(rp->read->data->ci->netfs.inode.i_ino, pkt);
 	if (!pkt->err && pkt->result == CFS_RC_OK)
 		return cfs_rpiece_finish(rp, 0);
+	cfs_count(pkt->csb, read_retries, 1);
 	iov_iter_advance(&rp->iter, pkt->got);
 	rp->pos += pkt->got;
 	rp->len -= pkt->got;

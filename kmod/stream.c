@@ -23,6 +23,9 @@
 #include "trace.h"
 
 #define CFS_STREAM_POOL	16
+#define CFS_FULL_TRIES	5	/* times that no partition has space, CFS_RETRY_MS apart, before it
+				 * is believed: the daemon looks for new ones meanwhile
+				 */
 #define CFS_LARGE_TRIES	3	/* refusals of large appends, before any was accepted, that count */
 
 static struct kmem_cache *cfs_stream_cache;
@@ -273,6 +276,23 @@ static void cfs_stream_break(struct cfs_stream *st, struct cfs_piece *piece)
 
 /* ---- placing ---- */
 
+/* Ends what waits for space where there is none; at first it waits for other partitions. */
+static void cfs_stream_full(struct cfs_stream *st)
+{
+	struct cfs_data *d = st->data;
+	struct cfs_piece *piece, *next;
+
+	if (!cfs_view_full(cfs_data_sb(d), cfs_data_class(d)))
+		return;
+	st->not_before = cfs_after_ms(CFS_RETRY_MS);
+	if (++st->full < CFS_FULL_TRIES)
+		return;
+	list_for_each_entry_safe(piece, next, &st->queue, link)
+		cfs_piece_finish(piece, -ENOSPC);
+	cfs_stream_seal(st);
+	cfs_waiter_run(&d->run);
+}
+
 /* Chooses partition and connection. Returns false when the stream has to wait, or was given up. */
 static bool cfs_stream_place(struct cfs_stream *st)
 {
@@ -287,6 +307,8 @@ static bool cfs_stream_place(struct cfs_stream *st)
 			list_first_entry(&st->queue, struct cfs_piece, link)->moved = 1;
 			cfs_stream_seal(st);
 			cfs_waiter_run(&d->run);
+		} else {
+			cfs_stream_full(st);
 		}
 		return false;
 	}
@@ -369,17 +391,22 @@ void cfs_stream_created(struct cfs_stream *st)
 {
 	struct cfs_pkt *pkt = &st->create;
 	struct cfs_data *d = st->data;
+	bool full;
 
 	d->calls--;
 	if (!pkt->err && pkt->result == CFS_RC_OK && pkt->extent_id > CFS_TINY_COUNT) {
 		st->state = st->sealing ? CFS_ST_SEALED : CFS_ST_OPEN;
 		st->extent_id = pkt->extent_id;
+		cfs_dp_has_space(cfs_data_sb(d), st->dp);
 		cfs_count(cfs_data_sb(d), extents_created, 1);
 	} else {
 		cfs_stream_blame(st, pkt);
 		cfs_stream_unplace(st);
 		st->state = st->sealing ? CFS_ST_SEALED : CFS_ST_NEW;
-		st->not_before = st->tries++ ? cfs_after_ms(CFS_RETRY_MS) : 0;
+		full = pkt->result == CFS_RC_DISK_NO_SPACE;
+		st->not_before = st->tries++ && !full ? cfs_after_ms(CFS_RETRY_MS) : 0;
+		if (full && st->state == CFS_ST_NEW)
+			cfs_stream_full(st);
 	}
 	trace_cfs_stream(st);
 	cfs_data_drop(d, false);

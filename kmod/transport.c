@@ -225,7 +225,7 @@ static int cfs_send_header(struct socket *sock, struct cfs_pkt_hdr *hdr, const c
 }
 
 /* Pages go by reference. A kvec is small memory of ours, or of a kernel caller: it is copied. */
-static int cfs_send_pages(struct cfs_conn *conn, struct iov_iter *iter)
+static int cfs_send_pages(struct cfs_conn *conn, struct iov_iter *iter, struct cfs_sb *csb)
 {
 	int splice = iov_iter_is_kvec(iter) ? 0 : MSG_SPLICE_PAGES;
 
@@ -239,6 +239,8 @@ static int cfs_send_pages(struct cfs_conn *conn, struct iov_iter *iter)
 		if (ret <= 0)
 			return ret ?: -EPIPE;
 		iov_iter_advance(iter, ret);
+		if (splice)
+			cfs_count(csb, spliced_bytes, ret);
 		WRITE_ONCE(conn->progress, jiffies);
 	}
 	return 0;
@@ -253,6 +255,7 @@ static int cfs_send_pkt(struct cfs_conn *conn, struct cfs_pkt *pkt)
 {
 	struct cfs_pkt_hdr hdr = pkt->hdr;
 	struct iov_iter iter = pkt->iter;
+	struct cfs_sb *csb = pkt->csb;
 	size_t len = pkt->is_read ? 0 : pkt->len;
 	int err;
 
@@ -268,7 +271,7 @@ static int cfs_send_pkt(struct cfs_conn *conn, struct cfs_pkt *pkt)
 	}
 	err = cfs_send_header(conn->sock, &hdr, pkt->arg, len);
 	if (!err && len)
-		err = cfs_send_pages(conn, &iter);
+		err = cfs_send_pages(conn, &iter, csb);
 	return err;
 }
 

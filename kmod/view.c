@@ -143,6 +143,7 @@ static int cfs_view_put_row(struct cfs_sb *csb, const struct cfs_dp_row *row)
 	old = xa_load(&csb->dps, dp->id);
 	if (old) {
 		dp->penalty_until = READ_ONCE(old->penalty_until);
+		dp->full_until = READ_ONCE(old->full_until);
 		dp->tiny_until = READ_ONCE(old->tiny_until);
 	}
 	old = xa_store(&csb->dps, dp->id, dp, GFP_KERNEL);
@@ -273,6 +274,8 @@ void cfs_dp_penalise(struct cfs_sb *csb, struct cfs_dp *dp, u8 result, unsigned 
 	WRITE_ONCE(dp->penalty_until, until);
 	if (now)
 		WRITE_ONCE(now->penalty_until, until);
+	if (now && result == CFS_RC_DISK_NO_SPACE)
+		WRITE_ONCE(now->full_until, until);
 	cfs_dp_put(now);
 	if (known || result == CFS_RC_INIT)
 		return;
@@ -284,6 +287,20 @@ void cfs_dp_penalise(struct cfs_sb *csb, struct cfs_dp *dp, u8 result, unsigned 
 }
 
 /**
+ * cfs_dp_has_space - a partition took a new extent
+ * @csb: Mount.
+ * @dp:  Row, perhaps replaced meanwhile.
+ */
+void cfs_dp_has_space(struct cfs_sb *csb, struct cfs_dp *dp)
+{
+	struct cfs_dp *now = cfs_dp_get(csb, dp->id);
+
+	if (now && READ_ONCE(now->full_until))
+		WRITE_ONCE(now->full_until, 0);
+	cfs_dp_put(now);
+}
+
+/**
  * cfs_dp_no_tiny - a partition has no tiny slot: use normal extents for a while
  * @dp: Row.
  */
@@ -292,10 +309,43 @@ void cfs_dp_no_tiny(struct cfs_dp *dp)
 	WRITE_ONCE(dp->tiny_until, get_jiffies_64() + CFS_TINY_PENALTY_S * HZ);
 }
 
+static bool cfs_dp_class_ok(struct cfs_dp *dp, u32 storage_class)
+{
+	return !dp->media || !storage_class || dp->media == storage_class;
+}
+
 static bool cfs_dp_usable(struct cfs_dp *dp, u32 storage_class)
 {
 	return dp->status == CFS_DP_RW && !(dp->flags & CFS_DP_DISCARD) &&
-	       (!dp->media || !storage_class || dp->media == storage_class);
+	       cfs_dp_class_ok(dp, storage_class);
+}
+
+/**
+ * cfs_view_full - is there no space left, as far as known?
+ * @csb:           Mount.
+ * @storage_class: Class of the file.
+ *
+ * A partition that takes nothing because a node is down has space when it is back: only if each one
+ * said "no space" itself a short time ago, waiting is of no use.
+ *
+ * Return:  true when that is so.
+ */
+bool cfs_view_full(struct cfs_sb *csb, u32 storage_class)
+{
+	bool full = false;
+	struct cfs_dp *dp;
+	unsigned long id;
+
+	rcu_read_lock();
+	xa_for_each(&csb->dps, id, dp) {
+		if (dp->flags & CFS_DP_DISCARD || !cfs_dp_class_ok(dp, storage_class))
+			continue;
+		full = cfs_until(&dp->full_until);
+		if (!full)
+			break;
+	}
+	rcu_read_unlock();
+	return full;
 }
 
 /*

@@ -172,8 +172,10 @@ void cfs_piece_copy(struct cfs_piece *piece)
 		if (!piece->copy[i] || copy_page_from_iter(piece->copy[i], 0, len, &from) != len)
 			cfs_piece_free_copy(piece);
 	}
-	if (piece->copy)
-		trace_cfs_piece(piece, "copied");
+	if (!piece->copy)
+		return;
+	cfs_count(cfs_data_sb(piece->write->data), copied_bytes, piece->len);
+	trace_cfs_piece(piece, "copied");
 }
 
 /* Back to be cut again, at its place in the order of positions. */
@@ -520,6 +522,14 @@ static void cfs_end_writes(struct cfs_data *d, struct list_head *ended)
 
 		if (error)	/* the servers have other bytes than the cache */
 			cfs_data_dirty(d, 0, U64_MAX, false);
+		/*
+		 * netfs would note the error for the next fsync and return 0 to the writer, who is
+		 * the one to be told.
+		 */
+		if (error && w->direct) {
+			cmpxchg(&sr->rreq->error, 0, error);
+			error = 0;
+		}
 		mempool_free(w, &cfs_write_pool);
 		cfs_write_done(sr, error ?: sr->len - sr->transferred);
 		cfs_data_drop(d, true);

@@ -60,6 +60,10 @@ Json kernel_counters(const cfs_stats& s) {
               {"extents_created", s.extents_created},
               {"commits", s.commits},
               {"connection_faults", s.conn_faults},
+              {"read_retries", s.read_retries},
+              {"overwrite_retries", s.overwrite_retries},
+              {"spliced_bytes", s.spliced_bytes},
+              {"copied_bytes", s.copied_bytes},
               {"uncommitted_bytes", s.uncommitted_bytes},
               {"dirty_inodes", s.dirty_inodes}};
 }

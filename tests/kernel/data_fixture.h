@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -160,6 +161,8 @@ class DataFaults : public testing::Test {
           "follower_failure=0", "read_error=0", "force_result=3:243:0", "delay_ms=0", "full=0",
           "tiny_ready=1", "read_chunk_bytes=131072"})
       knob(k);
+    Fd fd(dir_, O_RDONLY);
+    syncfs(fd.get());  // errors that a test made are not the next one's, nor the unmount's
   }
 
   std::string path(const std::string& name) { return dir_ + "/" + name; }

@@ -172,6 +172,7 @@ else
   check data-oracle "$B/tests/fs/data_oracle" --ops "${CFS_ORACLE_OPS:-15000}" "$MNT"
   check data-oracle-two-processes "$B/tests/fs/data_oracle" --ops "${CFS_ORACLE_OPS:-5000}" --processes 2 "$MNT"
   "$B/tests/kernel/semantics_test" --gtest_brief=1 || failed=1
+  CFS_CFSCTL=$CFSCTL "$B/tests/kernel/loss_test" --gtest_brief=1 || failed=1
 fi
 check second-umount umount_volume "$MNT2" # it would die with its daemon below
 check persists-over-remount persists

@@ -418,9 +418,13 @@ struct cfs_stats {		/* CFS_IOC_STATS: of one session; since mount */
 	__u64 extents_created;
 	__u64 commits;
 	__u64 conn_faults;
+	__u64 read_retries;		/* reads that went to another replica, or to one again */
+	__u64 overwrite_retries;	/* overwrites that were sent again */
+	__u64 spliced_bytes;		/* sent by reference to the pages of the file or caller */
+	__u64 copied_bytes;		/* copied before sending: memory that changed meanwhile */
 	__u64 uncommitted_bytes;	/* now */
 	__u64 dirty_inodes;		/* now: inodes held for data not yet committed */
-	__u64 reserved[9];
+	__u64 reserved[5];
 };
 
 #define CFS_IOC_ATTACH		_IOWR('C', 0x01, struct cfs_attach)

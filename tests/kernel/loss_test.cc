@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+// No byte is lost without a word. Breaks: programs that trust write, fsync and errno.
+//
+// What cannot be written (no space, quota, no server in time) is reported by fsync, on every open file once, and nothing else
+// is damaged; what can wait does, and can be killed; bytes that change while they are sent arrive as one of their versions.
+#include <csignal>
+
+#include "data_fixture.h"
+
+using namespace data_test;  // NOLINT: tests only
+
+namespace {
+
+class Loss : public DataFaults {
+ protected:
+  void TearDown() override {
+    knob("full=0");
+    for (int i = 0; i < 3; i++) data_node(i, "start");
+    DataFaults::TearDown();
+  }
+};
+
+int cfsctl(const std::string& arguments) {
+  return system((env("CFS_CFSCTL") + " " + arguments).c_str());
+}
+
+/// A second mount of the same volume.
+class Mount {
+ public:
+  Mount(std::string at, const std::string& options) : at_(std::move(at)) {
+    mkdir(at_.c_str(), 0755);
+    EXPECT_EQ(cfsctl("mount test@" + env("CFS_TEST_MASTER") + " " + at_ +
+                     " --owner tester --frontend kernel -q -o " + options),
+              0);
+  }
+  ~Mount() { EXPECT_EQ(cfsctl("umount " + at_), 0); }
+  Mount(const Mount&) = delete;
+  Mount& operator=(const Mount&) = delete;
+
+ private:
+  std::string at_;
+};
+
+// ---- no space, quota ----
+
+TEST_F(Loss, NoSpaceIsReportedAndNothingElseIsDamaged) {
+  std::string before = pattern(3 * kMiB, 1), lost = pattern(6 * kMiB, 2);
+  write_file("before", before);
+  Fd fd(path("f"), O_RDWR | O_CREAT), other(path("f"), O_RDWR);
+  ASSERT_EQ(write_at(fd.get(), before, 0), 0);
+  ASSERT_EQ(fd.sync(), 0);
+  knob("full=all");
+  ASSERT_EQ(write_at(fd.get(), lost, before.size()), 0);
+  EXPECT_EQ(fd.sync(), ENOSPC);
+  EXPECT_EQ(fd.sync(), 0) << "reported once";
+  EXPECT_EQ(other.sync(), ENOSPC) << "and to everybody";
+  // bytes that have a place need no space
+  ASSERT_EQ(write_at(fd.get(), lost.substr(0, 4096), 8192), 0);
+  EXPECT_EQ(fd.sync(), 0);
+  before.replace(8192, 4096, lost.substr(0, 4096));
+  knob("full=0");
+  ASSERT_EQ(write_at(fd.get(), lost, before.size()), 0);
+  EXPECT_EQ(fd.sync(), 0) << "and it ends with the cause";
+  expect_cold("before", pattern(3 * kMiB, 1));
+  expect_cold("f", before + lost);
+}
+
+TEST_F(Loss, NoSpaceForADirectWrite) {
+  Fd fd(path("f"), O_RDWR | O_CREAT | O_DIRECT);
+  auto* page = static_cast<char*>(aligned_alloc(4096, 65536));
+  memset(page, 'x', 65536);
+  knob("full=all");
+  EXPECT_EQ(pwrite(fd.get(), page, 65536, 0), -1);
+  EXPECT_EQ(errno, ENOSPC);
+  knob("full=0");
+  EXPECT_EQ(pwrite(fd.get(), page, 65536, 0), 65536);
+  free(page);
+  expect_cold("f", std::string(65536, 'x'));
+}
+
+TEST_F(Loss, QuotaInTheMiddleOfWriteback) {
+  std::string before = pattern(2 * kMiB, 3), lost = pattern(24 * kMiB, 4);
+  write_file("before", before);
+  Fd fd(path("f"), O_RDWR | O_CREAT), other(path("f"), O_RDWR);
+  ASSERT_EQ(write_at(fd.get(), before, 0), 0);
+  ASSERT_EQ(fd.sync(), 0);
+  for (int op : {kMetaCommit, kMetaBatchCommit})
+    fault("action=force_result&op=" + std::to_string(op) + "&value=241&count=2");
+  ASSERT_EQ(write_at(fd.get(), lost, before.size()), 0);
+  EXPECT_EQ(fd.sync(), EDQUOT);
+  EXPECT_EQ(other.sync(), EDQUOT);
+  fault("action=clear");
+  ASSERT_EQ(write_at(fd.get(), lost, before.size()), 0);
+  EXPECT_EQ(fd.sync(), 0);
+  expect_cold("before", before);
+  expect_cold("f", before + lost);
+}
+
+// ---- no server ----
+
+// A hard mount waits, can be killed, and loses nothing.
+TEST_F(Loss, WithoutServersFsyncWaits) {
+  std::string data = pattern(5 * kMiB, 5);
+  Fd fd(path("f"), O_RDWR | O_CREAT);
+  ASSERT_EQ(write_at(fd.get(), data.substr(0, kMiB), 0), 0);
+  ASSERT_EQ(fd.sync(), 0);
+  for (int i = 0; i < 3; i++) data_node(i, "stop");
+  ASSERT_EQ(write_at(fd.get(), data.substr(kMiB), kMiB), 0);
+  pid_t pid = fork();
+  if (!pid) _exit(fd.sync() ? 1 : 2);
+  sleep(6);
+  int status = 0;
+  EXPECT_EQ(waitpid(pid, &status, WNOHANG), 0) << "fsync returned " << WEXITSTATUS(status);
+  for (int i = 0; i < 3; i++) data_node(i, "start");
+  ASSERT_EQ(waitpid(pid, &status, 0), pid);
+  EXPECT_EQ(WEXITSTATUS(status), 2);
+  expect_cold("f", data);
+}
+
+// A soft mount says EIO after its deadline, never success, and goes on when the servers are back.
+TEST_F(Loss, SoftMountReportsWhatItGaveUp) {
+  Mount mount("/mnt/soft", "soft,deadline=4");
+  std::string data = pattern(3 * kMiB, 6), name = "/mnt/soft/soft-file";
+  Fd fd(name, O_RDWR | O_CREAT), other(name, O_RDWR);
+  ASSERT_EQ(write_at(fd.get(), data.substr(0, kMiB), 0), 0);
+  ASSERT_EQ(fd.sync(), 0);
+  for (int i = 0; i < 3; i++) data_node(i, "stop");
+  ASSERT_EQ(write_at(fd.get(), data.substr(kMiB), kMiB), 0);
+  auto start = steady_clock::now();
+  EXPECT_EQ(fd.sync(), EIO);
+  EXPECT_LT(steady_clock::now() - start, milliseconds(30000));
+  EXPECT_EQ(other.sync(), EIO);
+  for (int i = 0; i < 3; i++) data_node(i, "start");
+  ASSERT_EQ(write_at(fd.get(), data, 0), 0);
+  EXPECT_EQ(fd.sync(), 0);
+  drop_caches();
+  expect_same(read_all(name), data, "after the servers came back");
+  unlink(name.c_str());
+  syncfs(fd.get());
+}
+
+// ---- bytes that change while they are sent ----
+
+/// Rewrites memory as a whole, 'a', 'b', 'a', ..., until told to stop.
+class Rewriter {
+ public:
+  Rewriter(char* memory, size_t n)
+      : thread_([this, memory, n] {
+          for (int i = 0; !stop_; i++) memset(memory, 'a' + i % 2, n);
+        }) {}
+  ~Rewriter() {
+    stop_ = true;
+    thread_.join();
+  }
+
+ private:
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+};
+
+void expect_versions(const std::string& got, size_t n) {
+  ASSERT_EQ(got.size(), n);
+  size_t at = got.find_first_not_of("ab");
+  EXPECT_EQ(at, std::string::npos) << "byte " << at << " was never written";
+}
+
+TEST_F(Loss, UnstableMemoryOfDirectWrites) {
+  constexpr size_t kBytes = 2 * kMiB;
+  auto* memory = static_cast<char*>(aligned_alloc(4096, kBytes));
+  memset(memory, 'a', kBytes);
+  Fd fd(path("f"), O_RDWR | O_CREAT | O_DIRECT);
+  {
+    Rewriter rewriter(memory, kBytes);
+    for (int i = 0; i < 24; i++) {
+      if (i % 3 == 1) data_node(i % 9 / 3, "reset");
+      ASSERT_EQ(pwrite(fd.get(), memory, kBytes, i % 4 * off_t(kBytes)), ssize_t(kBytes))
+          << strerror(errno);
+    }
+    // reads into memory that changes end, too
+    for (int i = 0; i < 8; i++)
+      ASSERT_EQ(pread(fd.get(), memory, kBytes, i % 4 * off_t(kBytes)), ssize_t(kBytes));
+  }
+  free(memory);
+  drop_caches();
+  expect_versions(read_all(path("f")), 4 * kBytes);
+}
+
+TEST_F(Loss, MappingIsRewrittenDuringWriteback) {
+  constexpr size_t kBytes = 2 * kMiB;
+  write_file("f", std::string(kBytes, 'a'));
+  Fd fd(path("f"), O_RDWR);
+  auto* memory =
+      static_cast<char*>(mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0));
+  ASSERT_NE(memory, MAP_FAILED);
+  {
+    Rewriter rewriter(memory, kBytes);
+    for (int i = 0; i < 12; i++) {
+      if (i % 3 == 1) data_node(i % 9 / 3, "reset");
+      ASSERT_EQ(fd.sync(), 0);
+    }
+  }
+  ASSERT_EQ(fd.sync(), 0);
+  std::string last(memory, kBytes);
+  munmap(memory, kBytes);
+  expect_cold("f", last);
+}
+
+// readv(2) with the same memory twice: the last bytes win, nobody waits for ever.
+TEST_F(Loss, DirectReadIntoTheSameMemoryTwice) {
+  std::string data = pattern(16384, 7);
+  write_file("f", data);
+  Fd fd(path("f"), O_RDONLY | O_DIRECT);
+  auto* memory = static_cast<char*>(aligned_alloc(4096, 4096));
+  iovec v[4] = {{memory, 4096}, {memory, 4096}, {memory, 4096}, {memory, 4096}};
+  ASSERT_EQ(preadv(fd.get(), v, 4, 0), 16384);
+  EXPECT_EQ(std::string(memory, 4096), data.substr(12288));
+  free(memory);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return data_test::run(argc, argv);
+}
