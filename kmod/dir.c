@@ -361,7 +361,8 @@ static int cfs_tmpfile(struct mnt_idmap *idmap, struct inode *dir, struct file *
 /* ---- removal ---- */
 /*
  * A link to @inode is gone; @attr is what the server said of it. When it was the last one the
- * prepared EVICT becomes owed, else it is dropped.
+ * prepared EVICT becomes owed, else it is dropped. A directory that the server kept went to the
+ * trash: dead here, but not to be evicted there.
  */
 static void cfs_link_removed(struct inode *inode, const struct cfs_attr *attr,
 			     struct cfs_call *evict)
@@ -377,7 +378,7 @@ static void cfs_link_removed(struct inode *inode, const struct cfs_attr *attr,
 		drop_nlink(inode);
 	inode_set_ctime_current(inode);
 	CFS_I(inode)->attr_until = 0;
-	if (!inode->i_nlink && !CFS_I(inode)->evict_call)
+	if (!inode->i_nlink && !(told && attr->nlink) && !CFS_I(inode)->evict_call)
 		swap(CFS_I(inode)->evict_call, evict);
 	spin_unlock(&inode->i_lock);
 	cfs_call_put(evict);

@@ -86,6 +86,7 @@ const std::map<std::string, Setter>& setters() {
        [](MountConfig& c, const std::string& v) { return parse_bool(v, &c.follower_read); }},
       {"near_read",
        [](MountConfig& c, const std::string& v) { return parse_bool(v, &c.near_read); }},
+      {"trash", [](MountConfig& c, const std::string& v) { return parse_bool(v, &c.trash); }},
       {"entry_valid_ms",
        [](MountConfig& c, const std::string& v) { return parse_u32(v, &c.entry_valid_ms); }},
       {"attr_valid_ms",
@@ -129,7 +130,7 @@ std::string MountConfig::format() const {
   out << "volume=" << volume << "\nmasters=";
   for (std::size_t i = 0; i < masters.size(); ++i) out << (i ? "," : "") << masters[i];
   out << "\nsubdir=" << subdir << "\nowner=" << owner << "\nread_only=" << read_only
-      << "\nfollower_read=" << follower_read << "\nnear_read=" << near_read
+      << "\nfollower_read=" << follower_read << "\nnear_read=" << near_read << "\ntrash=" << trash
       << "\nentry_valid_ms=" << entry_valid_ms << "\nattr_valid_ms=" << attr_valid_ms
       << "\nmeta_timeout_s=" << meta_timeout_s << "\n";
   return out.str();

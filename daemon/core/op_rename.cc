@@ -13,10 +13,22 @@
 namespace cfs {
 
 RenameOp::RenameOp(MetaOps& ops, Progress& progress, Args args)
-    : NameOp(ops, progress, ProgressOp::kRename,
-             fingerprint({args.dir, args.new_dir, args.no_replace ? 1u : 0u},
-                         {args.name, args.new_name})),
-      args_(std::move(args)) {}
+    : NameOp(ops, progress, args.trash_print != 0 ? ProgressOp::kTrash : ProgressOp::kRename,
+             args.trash_print != 0
+                 ? args.trash_print
+                 : fingerprint({args.dir, args.new_dir, args.no_replace ? 1u : 0u},
+                               {args.name, args.new_name})),
+      args_(std::move(args)) {
+  if (args_.trash_print != 0) log_.record().new_dir = args_.new_dir;
+}
+
+/// What a rename without target answers. A deletion into the trash tells of the inode, whose links
+/// the caller must not take for gone.
+Attr RenameOp::nothing_replaced() const {
+  if (args_.trash_print == 0) return removed_dir_;
+  const ProgressRecord& r = log_.record();
+  return Attr{.ino = r.ino, .mode = r.mode, .nlink = S_ISDIR(r.mode) ? 2u : 1u};
+}
 
 bool RenameOp::replaces_file() const {
   const ProgressRecord& r = log_.record();

@@ -25,9 +25,11 @@ class RenameOp final : NameOp {
     std::string new_name;
     bool no_replace;
     RenameHints hints;
+    std::uint64_t trash_print = 0;  ///< fingerprint of the deletion that this is, see trash.h
   };
   RenameOp(MetaOps& ops, Progress& progress, Args args);
-  /// Attributes of the replaced inode, ino 0 when there was none.
+  /// Attributes of the replaced inode, ino 0 when there was none; of a deletion into the trash those
+  /// of the moved inode.
   Task<Result<Attr>> run();
 
  private:
@@ -40,6 +42,7 @@ class RenameOp final : NameOp {
   [[nodiscard]] Result<void> check_types() const;
   Task<Result<Attr>> move();
   [[nodiscard]] bool replaces_file() const;
+  [[nodiscard]] Attr nothing_replaced() const;
   Task<Result<Attr>> remove_target_dir();
   Task<Result<Attr>> target_dir_unlink();
   Task<Result<void>> restore_target_dir();

@@ -270,7 +270,7 @@ Task<Result<Attr>> RenameOp::take_own_link() {
 }
 
 Task<Result<Attr>> RenameOp::finish_target() {
-  if (!replaces_file()) co_return succeed(removed_dir_);
+  if (!replaces_file()) co_return succeed(nothing_replaced());
   if (!log_.write(Step::kTargetUnlink)) co_return stopped();
   const ProgressRecord& r = log_.record();
   Result<Attr> left = co_await take_link(r.old_ino, r.uniq_old, Step::kTargetUnlink);

@@ -133,7 +133,7 @@ Task<bool> RenameOp::names_moved() {
 
 Task<Result<Attr>> RenameOp::tx_answer() {
   const ProgressRecord& r = log_.record();
-  if (!replaces_file()) co_return succeed(removed_dir_);
+  if (!replaces_file()) co_return succeed(nothing_replaced());
   co_return succeed(Attr{.ino = r.old_ino, .mode = r.old_mode, .nlink = r.nlink});
 }
 

@@ -15,6 +15,42 @@ Result<void> check_empty(const wire::InodeInfo& dir) {
   return {};
 }
 
+namespace {
+
+Result<void> check_inode(ViewKeeper& views, const wire::InodeInfo& info, bool is_dir,
+                         Removal* what) {
+  what->mode = wire::from_go_mode(info.mode);
+  const bool dir = S_ISDIR(what->mode);
+  if (dir != is_dir) return make_error(dir ? EISDIR : ENOTDIR, {});
+  const std::int64_t lock_s = views.delete_lock_hours() * 3600;
+  if (lock_s > 0) what->ctime = info.ctime;
+  if (lock_s > 0 && info.ctime + lock_s > ::time(nullptr)) {
+    return make_error(EPERM, "younger than the volume's delete lock");
+  }
+  return {};
+}
+
+}  // namespace
+
+Task<Result<Removal>> check_removal(MetaOps& ops, Ino dir, std::string name, bool is_dir) {
+  Result<wire::LookupReply> there = co_await ops.lookup(dir, std::move(name));
+  if (!there.ok()) co_return there.error();
+  Removal what{there->ino, wire::from_go_mode(there->mode), 0};
+  const bool file = !is_dir && !S_ISDIR(what.mode);
+  if (file && ops.views().delete_lock_hours() == 0) co_return what;
+  Result<wire::InodeInfo> info = co_await ops.inode(what.ino);
+  if (!info.ok() && info.error().code == ENOENT) co_return what;
+  if (!info.ok()) co_return info.error();
+  Result<void> may = check_inode(ops.views(), *info, is_dir, &what);
+  if (!may.ok()) co_return may.error();
+  if (!is_dir) co_return what;
+  Result<bool> root = co_await ops.quotas().is_root(what.ino);
+  if (root.ok() && *root) co_return make_error(EACCES, "root of a directory quota");
+  may = check_empty(*info);
+  if (!may.ok()) co_return may.error();
+  co_return what;
+}
+
 UnlinkOp::UnlinkOp(MetaOps& ops, Progress& progress, Ino dir, std::string name, bool is_dir,
                    Ino known)
     : NameOp(ops, progress, ProgressOp::kUnlink, fingerprint({dir, is_dir ? 1u : 0u}, {name})),
@@ -65,7 +101,6 @@ Task<Result<Attr>> UnlinkOp::start() {
   co_return done;
 }
 
-/// Look at what is to be removed. A name without an inode may always be removed.
 Task<Result<void>> UnlinkOp::check() {
   const bool lock = ops_.views().delete_lock_hours() != 0;
   const Ino known = std::exchange(known_, 0);
@@ -75,34 +110,12 @@ Task<Result<void>> UnlinkOp::check() {
     log_.record().mode = S_IFREG;
     co_return Result<void>();
   }
-  Result<wire::LookupReply> there = co_await ops_.lookup(dir_, name_);
-  if (!there.ok()) co_return there.error();
-  log_.record().ino = there->ino;
-  log_.record().mode = wire::from_go_mode(there->mode);
-  const bool named_dir = S_ISDIR(log_.record().mode);
-  if (named_dir == is_dir_ && !is_dir_ && !lock) co_return Result<void>();
-  Result<void> may = co_await check_inode(there->ino);
-  co_return may;
-}
-
-Task<Result<void>> UnlinkOp::check_inode(Ino ino) {
-  Result<wire::InodeInfo> info = co_await ops_.inode(ino);
-  if (!info.ok() && info.error().code == ENOENT) co_return Result<void>();
-  if (!info.ok()) co_return info.error();
-  log_.record().mode = wire::from_go_mode(info->mode);
-  const bool dir = S_ISDIR(log_.record().mode);
-  if (dir != is_dir_) co_return make_error(dir ? EISDIR : ENOTDIR, {});
-  const std::int64_t lock_s = ops_.views().delete_lock_hours() * 3600;
-  if (lock_s > 0) {
-    ctime_ = info->ctime;
-    if (info->ctime + lock_s > ::time(nullptr)) {
-      co_return make_error(EPERM, "younger than the volume's delete lock");
-    }
-  }
-  if (!is_dir_) co_return Result<void>();
-  Result<bool> root = co_await ops_.quotas().is_root(ino);
-  if (root.ok() && *root) co_return make_error(EACCES, "root of a directory quota");
-  co_return check_empty(*info);
+  Result<Removal> may = co_await check_removal(ops_, dir_, name_, is_dir_);
+  if (!may.ok()) co_return may.error();
+  log_.record().ino = may->ino;
+  log_.record().mode = may->mode;
+  ctime_ = may->ctime;
+  co_return Result<void>();
 }
 
 // ---------------------------------------------------------------- without transaction

@@ -16,6 +16,16 @@
 
 namespace cfs {
 
+/// What is to be removed.
+struct Removal {
+  Ino ino = 0;
+  std::uint32_t mode = 0;  ///< st_mode
+  std::int64_t ctime = 0;  ///< of the inode, when the volume has a delete lock
+};
+
+/// Look at it and refuse what may not be removed. A name without an inode may always be.
+Task<Result<Removal>> check_removal(MetaOps& ops, Ino dir, std::string name, bool is_dir);
+
 class UnlinkOp final : NameOp {
  public:
   UnlinkOp(MetaOps& ops, Progress& progress, Ino dir, std::string name, bool is_dir, Ino known);
@@ -26,7 +36,6 @@ class UnlinkOp final : NameOp {
   Task<Result<void>> check();
   Task<Result<Attr>> other_removed(Ino other);
   [[nodiscard]] bool hinted() const { return (log_.record().flags & kFromHints) != 0; }
-  Task<Result<void>> check_inode(Ino ino);
   Task<Result<Attr>> remove_name();
   Task<Result<Attr>> name_refused(std::uint8_t result, bool lost, Error error);
   Task<Result<Attr>> remove_link();

@@ -26,7 +26,7 @@ std::uint32_t checksum(const ProgressRecord& r) {
 ProgressLog::ProgressLog(Progress& progress, ProgressOp op, std::uint64_t fingerprint,
                          const ProgressHook* hook)
     : memory_(progress.record()), hook_(hook) {
-  if (!progress.resumed() || !load() || now_.op != static_cast<std::uint8_t>(op) ||
+  if (!progress.resumed() || !load(memory_, &now_) || now_.op != static_cast<std::uint8_t>(op) ||
       now_.fingerprint != fingerprint) {
     now_ = ProgressRecord{};
     std::memset(memory_, 0, Progress::kBytes);  // what an earlier request left there
@@ -38,16 +38,25 @@ ProgressLog::ProgressLog(Progress& progress, ProgressOp op, std::uint64_t finger
   now_.fingerprint = fingerprint;
 }
 
-bool ProgressLog::load() {
+bool ProgressLog::load(const void* memory, ProgressRecord* out) {
   bool any = false;
   for (std::size_t half = 0; half < 2; ++half) {
     ProgressRecord r;
-    std::memcpy(&r, static_cast<const char*>(memory_) + half * kHalf, sizeof(r));
+    std::memcpy(&r, static_cast<const char*>(memory) + half * kHalf, sizeof(r));
     if (r.magic != kMagic || r.crc != checksum(r)) continue;
-    if (!any || r.seq > now_.seq) now_ = r;
+    if (!any || r.seq > out->seq) *out = r;
     any = true;
   }
   return any;
+}
+
+std::optional<ProgressRecord> ProgressLog::peek(const Progress& progress, ProgressOp op,
+                                                std::uint64_t fingerprint) {
+  ProgressRecord found;
+  if (!progress.resumed() || !load(progress.record(), &found)) return std::nullopt;
+  const bool same = found.op == static_cast<std::uint8_t>(op) && found.fingerprint == fingerprint;
+  if (!same || found.step == static_cast<std::uint8_t>(Step::kNone)) return std::nullopt;
+  return found;
 }
 
 bool ProgressLog::write(Step step) {

@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -19,7 +20,15 @@
 
 namespace cfs {
 
-enum class ProgressOp : std::uint8_t { kNone = 0, kCreate, kUnlink, kRename, kLink, kTmpfile };
+enum class ProgressOp : std::uint8_t {
+  kNone = 0,
+  kCreate,
+  kUnlink,
+  kRename,
+  kLink,
+  kTmpfile,
+  kTrash
+};
 
 /// Values are stored in records that another release may read: never change one.
 enum class Step : std::uint8_t {
@@ -65,6 +74,7 @@ struct ProgressRecord {
   std::int32_t err = 0;
   std::uint32_t mode = 0;  ///< st_mode of `ino`
   std::uint32_t old_mode = 0;
+  std::uint64_t new_dir = 0;  ///< trash: where the name goes
 };
 static_assert(sizeof(ProgressRecord) * 2 <= Progress::kBytes);
 
@@ -78,6 +88,9 @@ class ProgressLog {
   ProgressLog(Progress& progress, ProgressOp op, std::uint64_t fingerprint,
               const ProgressHook* hook);
 
+  /// The record that a former daemon left for this very request, if it did.
+  static std::optional<ProgressRecord> peek(const Progress& progress, ProgressOp op,
+                                            std::uint64_t fingerprint);
   /// Where a former daemon stopped; kNone when there was none.
   [[nodiscard]] Step found() const { return found_; }
   /// Fields to be stored with the next step.
@@ -95,7 +108,7 @@ class ProgressLog {
   [[nodiscard]] std::int64_t found_age_s() const { return found_age_s_; }
 
  private:
-  bool load();
+  static bool load(const void* memory, ProgressRecord* out);
   void* memory_;
   const ProgressHook* hook_;
   ProgressRecord now_;

@@ -47,6 +47,10 @@ Task<Result<std::shared_ptr<Volume>>> VolumeImpl::open_with(Loop& loop, MountCon
     co_await volume->close();
     co_return root.error().in("mount of volume \"" + volume->config_.volume + "\"");
   }
+  co_await volume->trash_.prepare(volume->root_);
+  if (volume->config_.trash && !volume->config_.read_only) {
+    loop.spawn(keep_trash(std::weak_ptr<VolumeImpl>(volume), &loop));
+  }
   views->start();
   co_return std::shared_ptr<Volume>(volume);
 }
@@ -55,7 +59,8 @@ VolumeImpl::VolumeImpl(Loop& loop, MountConfig config, std::shared_ptr<ViewKeepe
     : loop_(loop),
       config_(std::move(config)),
       views_(std::move(views)),
-      ops_(loop, views_, config_) {
+      ops_(loop, views_, config_),
+      trash_(ops_, config_) {
   views_->on_meta_change([this] { ops_.client().forget_leaders(); });
 }
 
@@ -94,9 +99,26 @@ Task<void> VolumeImpl::close() {
   views_->on_data_change({});
   views_->on_meta_change({});
   views_->stop();
+  co_await trash_.release();
   ops_.client().close();
   idle_.reset();
   if (running_ != 0) co_await idle_.wait();
+}
+
+Task<void> VolumeImpl::keep_trash(std::weak_ptr<VolumeImpl> weak, Loop* loop) {
+  constexpr Millis kPeriod(5000);  // of sdk/meta/trash.go
+  for (;;) {
+    const int slept = co_await loop->sleep(kPeriod);
+    const std::shared_ptr<VolumeImpl> self = weak.lock();
+    if (slept != 0 || !self || self->closing_) co_return;
+    const Busy busy(*self);
+    co_await self->trash_.round();
+  }
+}
+
+/// Paths of directories are only needed for the trash.
+void VolumeImpl::learn(Ino dir, const std::string& name, Ino ino, std::uint32_t mode) {
+  if (S_ISDIR(mode) && trash_.on()) trash_.names().learn(dir, name, ino);
 }
 
 Result<void> VolumeImpl::open_for_use() const {

@@ -117,6 +117,7 @@ struct MountConfig {
   bool read_only = false;
   bool follower_read = false;
   bool near_read = true;
+  bool trash = true;  ///< deletions go to the trash where the volume has one
   std::uint32_t entry_valid_ms = 5000;
   std::uint32_t attr_valid_ms = 30000;
   std::uint32_t meta_timeout_s = 600;  ///< retry budget of a metadata request

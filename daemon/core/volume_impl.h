@@ -9,6 +9,7 @@
 #pragma once
 
 #include "daemon/core/meta_ops.h"
+#include "daemon/core/trash.h"
 
 namespace cfs {
 
@@ -67,6 +68,7 @@ class VolumeImpl final : public Volume {
 
   /// Tests only.
   MetaOps& ops() { return ops_; }
+  Trash& trash() { return trash_; }
 
  private:
   /// One running call.
@@ -92,6 +94,9 @@ class VolumeImpl final : public Volume {
   [[nodiscard]] Result<void> open_for_change() const;
   [[nodiscard]] Result<void> may_change(const std::string& name) const;
 
+  /// Rounds of the trash until the volume is closed.
+  static Task<void> keep_trash(std::weak_ptr<VolumeImpl> weak, Loop* loop);
+  void learn(Ino dir, const std::string& name, Ino ino, std::uint32_t mode);
   Task<Result<void>> find_root();
   Task<Result<Attr>> attr_of(Ino ino);
   Task<Result<ExtentList>> extent_list(Ino ino);
@@ -111,6 +116,7 @@ class VolumeImpl final : public Volume {
   MountConfig config_;
   std::shared_ptr<ViewKeeper> views_;
   MetaOps ops_;
+  Trash trash_;
   Attr root_;
   std::unordered_map<Ino, std::unique_ptr<CommitLine>> commit_lines_;
   std::unordered_map<std::uint64_t, std::int64_t> avoid_until_;  // data partition -> ms

@@ -11,7 +11,6 @@
 #include "daemon/core/op_link.h"
 #include "daemon/core/op_rename.h"
 #include "daemon/core/op_tmpfile.h"
-#include "daemon/core/op_unlink.h"
 #include "daemon/core/volume_impl.h"
 
 namespace cfs {
@@ -52,8 +51,9 @@ Task<Result<Attr>> VolumeImpl::lookup(Ino dir, std::string name) {
   const Result<void> good = check_name(name);
   if (!good.ok()) co_return good.error();
   const Busy busy(*this);
-  Result<wire::LookupReply> there = co_await ops_.lookup(dir, std::move(name));
+  Result<wire::LookupReply> there = co_await ops_.lookup(dir, name);
   if (!there.ok()) co_return there.error();
+  learn(dir, name, there->ino, wire::from_go_mode(there->mode));
   Result<Attr> attr = co_await attr_of(there->ino);
   co_return attr;
 }
@@ -114,6 +114,7 @@ Task<Result<DirPage>> VolumeImpl::readdir(Ino dir, std::string marker, std::uint
   page.eof = got.reply.children.size() < asked;
   page.entries = to_entries(got.reply, marker);
   co_await fill_attrs(&page.entries);
+  for (const DirEntry& e : page.entries) learn(dir, e.name, e.ino, e.type);
   co_return page;
 }
 
@@ -164,8 +165,9 @@ Task<Result<Attr>> VolumeImpl::create(Ino dir, std::string name, std::uint32_t m
   if (S_ISCHR(mode) || S_ISBLK(mode)) co_return make_error(EPERM, "CubeFS has no device nodes");
   if ((mode & S_IFMT) == 0) mode |= S_IFREG;
   const Busy busy(*this);
-  CreateOp op(ops_, progress, CreateOp::Args{dir, std::move(name), mode, std::move(target), who});
+  CreateOp op(ops_, progress, CreateOp::Args{dir, name, mode, std::move(target), who});
   Result<Attr> done = co_await op.run();
+  if (done.ok()) learn(dir, name, done->ino, mode);
   co_return done;
 }
 
@@ -184,8 +186,7 @@ Task<Result<Attr>> VolumeImpl::unlink(Ino dir, std::string name, bool is_dir, Pr
   const Result<void> may = may_change(name);
   if (!may.ok()) co_return may.error();
   const Busy busy(*this);
-  UnlinkOp op(ops_, progress, dir, std::move(name), is_dir, known);
-  Result<Attr> done = co_await op.run();
+  Result<Attr> done = co_await trash_.remove(dir, std::move(name), is_dir, known, progress);
   co_return done;
 }
 
@@ -195,10 +196,9 @@ Task<Result<Attr>> VolumeImpl::rename(Ino dir, std::string name, Ino new_dir, st
   if (may.ok()) may = check_name(new_name);
   if (!may.ok()) co_return may.error();
   const Busy busy(*this);
-  RenameOp op(
-      ops_, progress,
-      RenameOp::Args{dir, std::move(name), new_dir, std::move(new_name), no_replace, hints});
+  RenameOp op(ops_, progress, RenameOp::Args{dir, name, new_dir, new_name, no_replace, hints});
   Result<Attr> done = co_await op.run();
+  if (done.ok()) trash_.names().move(dir, name, new_dir, new_name);
   co_return done;
 }
 

@@ -169,6 +169,17 @@ struct GetInodeQuotaReply {
   }
 };
 
+/// Reply of LockDirReq.
+struct LockDirReply {
+  uint64_t lock_id = 0;
+  uint8_t status = 0;  ///< CFS_RC_OK: the lock is the asker's
+
+  template <class S, class A>
+  static void fields(S& s, A& a) {
+    a("lockId", s.lock_id)("status", s.status);
+  }
+};
+
 /// Reply of GetUniqIdReq: the first id of the range.
 struct GetUniqIdReply {
   uint64_t start = 0;
@@ -646,6 +657,24 @@ struct BatchGetXattrReq {
   template <class S, class A>
   static void fields(S& s, A& a) {
     a("vol", s.vol)("pid", s.pid)("inos", s.inos)("keys", s.keys)("seq", s.seq);
+  }
+};
+
+/// Takes, renews or (lease 0) gives up the lease on a directory.
+struct LockDirReq {
+  static constexpr uint8_t kOp = CFS_MOP_LOCK_DIR;
+  using Reply = LockDirReply;
+  std::string vol{};
+  uint64_t pid = 0;
+  uint64_t ino = 0;
+  uint64_t lock_id = 0;
+  uint64_t lease_s = 0;
+  int64_t submit_time = 0;  ///< unused
+
+  template <class S, class A>
+  static void fields(S& s, A& a) {
+    a("vol", s.vol)("pid", s.pid)("ino", s.ino)("lockId", s.lock_id)("lease", s.lease_s);
+    a.time("submitTime", s.submit_time);
   }
 };
 

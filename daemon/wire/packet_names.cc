@@ -40,6 +40,7 @@ constexpr std::array kMetaOps = {
     Name{CFS_MOP_EXTENT_ADD_CHECK, "MetaExtentAddWithCheck"},
     Name{0x3C, "MetaReadDirOnly"},
     Name{CFS_MOP_READ_DIR_LIMIT, "MetaReadDirLimit"},
+    Name{CFS_MOP_LOCK_DIR, "MetaLockDir"},
     Name{CFS_MOP_GET_INODE_QUOTA, "MetaGetInodeQuota"},
     Name{CFS_MOP_QUOTA_CREATE_INODE, "QuotaCreateInode"},
     Name{CFS_MOP_QUOTA_CREATE_DENTRY, "QuotaCreateDentry"},

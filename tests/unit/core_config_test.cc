@@ -19,6 +19,7 @@ TEST(MountConfig, GoesThroughItsText) {
   c.read_only = true;
   c.follower_read = true;
   c.near_read = false;
+  c.trash = false;
   c.entry_valid_ms = 0;
   c.attr_valid_ms = 4294967295u;
   c.meta_timeout_s = 5;

@@ -125,6 +125,7 @@ const std::map<std::string, Setter>& own_options() {
       {"followerread",
        yes_no("followerread", [](MountPlan& p, bool on) { p.config.follower_read = on; })},
       {"nearread", yes_no("nearread", [](MountPlan& p, bool on) { p.config.near_read = on; })},
+      {"trash", yes_no("trash", [](MountPlan& p, bool on) { p.config.trash = on; })},
       {"crc", yes_no("crc", [](MountPlan& p, bool on) { p.crc = on; })},
       {"soft", [](MountPlan& p, const std::string&) { return p.soft = true, Result<void>(); }},
       {"hard", [](MountPlan& p, const std::string&) { return p.soft = false, Result<void>(); }},

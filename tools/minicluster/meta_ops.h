@@ -93,6 +93,7 @@ MetaReply do_get_xattr(MetaCall& c, const wire::GetXattrReq& req);
 MetaReply do_get_all_xattr(MetaCall& c, const wire::GetAllXattrReq& req);
 MetaReply do_remove_xattr(MetaCall& c, const wire::RemoveXattrReq& req);
 MetaReply do_list_xattr(MetaCall& c, const wire::ListXattrReq& req);
+MetaReply do_lock_dir(MetaCall& c, const wire::LockDirReq& req);
 MetaReply do_batch_get_xattr(MetaCall& c, const wire::BatchGetXattrReq& req);
 
 // meta_tx.cc

@@ -80,6 +80,7 @@ constexpr OpEntry kOps[] = {
     {RemoveXattrReq::kOp, kW, run<RemoveXattrReq, do_remove_xattr>},
     {ListXattrReq::kOp, kR, run<ListXattrReq, do_list_xattr>},
     {BatchGetXattrReq::kOp, kR, run<BatchGetXattrReq, do_batch_get_xattr>},
+    {LockDirReq::kOp, kW, run<LockDirReq, do_lock_dir>},
     {kOpUpdateXattr, kR, refuse_update_xattr},
     {TxCreateReq::kOp, kW, run<TxCreateReq, do_tx_create>},
     {TxCreateInodeReq::kOp, kW, run<TxCreateInodeReq, do_tx_create_inode>},

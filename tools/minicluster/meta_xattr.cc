@@ -45,6 +45,28 @@ MetaReply do_list_xattr(MetaCall& c, const wire::ListXattrReq& req) {
   return reply_json(reply);
 }
 
+/// The lease is an attribute "id|end", as on a real meta node. Source: metanode/partition_fsmop_
+/// extend.go (fsmLockDir).
+MetaReply do_lock_dir(MetaCall& c, const wire::LockDirReq& req) {
+  constexpr char kKey[] = "cfs_inner_xattr_dir_lock_key";
+  wire::LockDirReply reply{req.lock_id, CFS_RC_OK};
+  const std::string held = c.store.xattr(req.ino, kKey).value_or("");
+  const size_t bar = held.find('|');
+  if (bar != std::string::npos) {
+    const uint64_t owner = std::strtoull(held.c_str(), nullptr, 10);
+    const bool valid = std::strtoll(held.c_str() + bar + 1, nullptr, 10) > c.now;
+    if (valid && owner != req.lock_id) reply = {owner, CFS_RC_EXIST};
+  }
+  if (reply.status != CFS_RC_OK) return reply_json(reply);
+  if (req.lease_s == 0) {
+    c.store.erase_xattr(req.ino, kKey);
+  } else {
+    const int64_t end = c.now + static_cast<int64_t>(req.lease_s);
+    c.store.put_xattr(req.ino, kKey, std::to_string(req.lock_id) + "|" + std::to_string(end));
+  }
+  return reply_json(reply);
+}
+
 MetaReply do_batch_get_xattr(MetaCall& c, const wire::BatchGetXattrReq& req) {
   wire::BatchGetXattrReply reply{req.vol, req.pid, {}};
   for (uint64_t ino : req.inos) {

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+/// If this fails, a deletion on a volume with a trash destroys data, leaves the trash's naming, or the
+/// trash is never emptied.
+#include <set>
+
+#include "daemon/core/trash.h"
+#include "tests/daemon/volume_fixture.h"
+
+namespace cfs::test {
+namespace {
+
+using Names = std::vector<std::string>;
+
+std::int64_t clock_shift_s = 0;
+std::int64_t shifted_now() {
+  return ::time(nullptr) + clock_shift_s;
+}
+
+class TrashTest : public VolumeTest, public ::testing::WithParamInterface<const char*> {
+ protected:
+  void SetUp() override {
+    clock_shift_s = 0;
+    mini::Volume settings;
+    settings.tx_mask = GetParam();
+    settings.trash_interval_min = 60;
+    make_volume(settings);
+    trash_ = lookup(kRoot, ".Trash")->ino;
+  }
+  Ino current() { return lookup(trash_, "Current")->ino; }
+  void expect_links(Ino ino, std::uint32_t wanted) {
+    const Result<Attr> attr = getattr(ino);
+    EXPECT_EQ(wanted, attr.ok() ? attr->nlink : 0);
+  }
+  static Task<bool> run_round(Trash* trash) {
+    co_await trash->round();
+    co_return true;
+  }
+  void round() {
+    impl().trash().now_s = shifted_now;
+    await(run_round(&impl().trash()));
+  }
+  Ino trash_ = 0;
+};
+INSTANTIATE_TEST_SUITE_P(Masks, TrashTest, ::testing::Values("off", "rename", "all"));
+
+TEST_P(TrashTest, DeletionsKeepTheInodeUnderItsPathsName) {
+  EXPECT_TRUE(S_ISDIR(lookup(kRoot, ".Trash")->mode));
+  const Ino a = make(kRoot, "a", S_IFDIR | 0755);
+  const Ino b = make(a, "b", S_IFDIR | 0755);
+  const Ino f = make(b, "f");
+  const Ino top = make(kRoot, "top");
+  const Ino empty = make(a, "empty", S_IFDIR | 0755);
+  const Result<Attr> gone = unlink(b, "f");
+  ASSERT_TRUE(gone.ok()) << gone.error().text();
+  EXPECT_EQ(f, gone->ino);
+  EXPECT_EQ(1u, gone->nlink);  // nothing to evict
+  ASSERT_TRUE(unlink(kRoot, "top").ok());
+  const Result<Attr> dir_gone = unlink(a, "empty", true);
+  ASSERT_TRUE(dir_gone.ok());
+  EXPECT_EQ(empty, dir_gone->ino);
+  EXPECT_EQ(2u, dir_gone->nlink);
+  EXPECT_EQ((Names{"|__|a|__|b|__|f", "|__|a|__|empty", "|__|top"}), names(current()));
+  EXPECT_EQ(f, lookup(current(), "|__|a|__|b|__|f")->ino);
+  EXPECT_EQ(top, lookup(current(), "|__|top")->ino);
+  expect_links(f, 1);
+  expect_links(empty, 2);
+  EXPECT_TRUE(names(b).empty());
+  EXPECT_EQ((Names{".Trash", "a"}), names(kRoot));
+}
+
+TEST_P(TrashTest, ChecksOfARemovalComeFirst) {
+  const Ino d = make(kRoot, "d", S_IFDIR | 0755);
+  make(d, "f");
+  EXPECT_EQ(ENOTEMPTY, unlink(kRoot, "d", true).code());
+  EXPECT_EQ(EISDIR, unlink(kRoot, "d").code());
+  EXPECT_EQ(ENOTDIR, unlink(d, "f", true).code());
+  EXPECT_EQ(ENOENT, unlink(d, "g").code());
+  EXPECT_TRUE(names(current()).empty());
+}
+
+TEST_P(TrashTest, TheTrashItselfStaysAndWhatLiesInItGoesForReal) {
+  EXPECT_EQ(EOPNOTSUPP, unlink(kRoot, ".Trash", true).code());
+  const Ino f = make(kRoot, "f");
+  ASSERT_TRUE(unlink(kRoot, "f").ok());
+  const Result<Attr> gone = unlink(current(), "|__|f");
+  ASSERT_TRUE(gone.ok());
+  EXPECT_EQ(0u, gone->nlink);
+  expect_links(f, 0);
+  EXPECT_TRUE(names(current()).empty());
+}
+
+TEST_P(TrashTest, TakenNamesGetATimeAndEmptyDirectoriesMerge) {
+  std::set<Ino> files;
+  for (int i = 0; i < 3; ++i) {
+    files.insert(make(kRoot, "f"));
+    ASSERT_TRUE(unlink(kRoot, "f").ok());
+  }
+  std::set<Ino> kept;
+  for (const DirEntry& e : list(current())) {
+    EXPECT_EQ(0u, e.name.rfind("|__|f", 0)) << e.name;
+    kept.insert(e.ino);
+  }
+  EXPECT_EQ(files, kept);
+  for (int i = 0; i < 2; ++i) {
+    make(kRoot, "d", S_IFDIR | 0755);
+    ASSERT_TRUE(unlink(kRoot, "d", true).ok());
+  }
+  EXPECT_EQ(4u, names(current()).size());
+  EXPECT_EQ(Names{".Trash"}, names(kRoot));
+}
+
+TEST_P(TrashTest, LongPathsAreShortenedAndKeptInAnAttribute) {
+  Ino dir = kRoot;
+  std::string path;
+  for (int i = 0; i < 3; ++i) {
+    const std::string part(100, static_cast<char>('a' + i));
+    dir = make(dir, part, S_IFDIR | 0755);
+    path += "|__|" + part;
+  }
+  const std::string name = std::string(251, 'x') + "\xc3\xa4";
+  const Ino f = make(dir, name);
+  ASSERT_TRUE(unlink(dir, name).ok());
+  const Names kept = names(current());
+  ASSERT_EQ(1u, kept.size());
+  EXPECT_EQ(0u, kept[0].rfind("LongName____xxx", 0)) << kept[0];
+  EXPECT_LE(kept[0].size(), 255u);
+  EXPECT_EQ(path + "|__|" + name, *await(volume_->getxattr(f, "OriginalName")));
+  round();  // and it finds its way back
+  Ino at = current();
+  for (int i = 0; i < 3; ++i) {
+    const Result<Attr> next = lookup(at, std::string(100, static_cast<char>('a' + i)));
+    ASSERT_TRUE(next.ok());
+    at = next->ino;
+  }
+  EXPECT_EQ(f, lookup(at, name)->ino);
+}
+
+TEST_P(TrashTest, RenamedDirectoriesHaveTheirNewPath) {
+  const Ino a = make(kRoot, "a", S_IFDIR | 0755);
+  make(a, "f");
+  ASSERT_TRUE(rename(kRoot, "a", kRoot, "b").ok());
+  ASSERT_TRUE(unlink(a, "f").ok());
+  EXPECT_EQ(Names{"|__|b|__|f"}, names(current()));
+}
+
+TEST_P(TrashTest, AFreshDaemonKeepsWhatItCannotPlace) {
+  const Ino a = make(kRoot, "a", S_IFDIR | 0755);
+  const Ino f = make(a, "f");
+  remount();
+  ASSERT_TRUE(unlink(a, "f").ok());
+  EXPECT_EQ(f, lookup(current(), "|__|inode-" + std::to_string(a) + "|__|f")->ino);
+  make(a, "g");
+  EXPECT_EQ(a, lookup(kRoot, "a")->ino);  // now it knows
+  ASSERT_TRUE(unlink(a, "g").ok());
+  EXPECT_TRUE(lookup(current(), "|__|a|__|g").ok());
+}
+
+TEST_P(TrashTest, AMountMayOptOut) {
+  make(kRoot, "f");
+  MountConfig c = config();
+  c.trash = false;
+  close();
+  auto opened = await(Volume::open(loop_.loop(), c));
+  ASSERT_TRUE(opened.ok());
+  volume_ = *opened;
+  EXPECT_EQ(0u, unlink(kRoot, "f")->nlink);
+  EXPECT_TRUE(names(current()).empty());
+  EXPECT_EQ(ENOTEMPTY, unlink(kRoot, ".Trash", true).code());
+}
+
+TEST_P(TrashTest, AFullTrashDirectoryMeansARealDeletion) {
+  const Ino f = make(kRoot, "f");
+  const int op =
+      std::string(GetParam()) == "off" ? CFS_MOP_CREATE_DENTRY : CFS_MOP_TX_CREATE_DENTRY;
+  arm(mini::FaultKind::kForceResult, op, CFS_RC_DIR_QUOTA);
+  const Result<Attr> gone = unlink(kRoot, "f");
+  ASSERT_TRUE(gone.ok()) << gone.error().text();
+  EXPECT_EQ(0u, gone->nlink);
+  expect_links(f, 0);
+  EXPECT_EQ(Names{".Trash"}, names(kRoot));
+}
+
+// ---------------------------------------------------------------- daemon deaths
+
+TEST_P(TrashTest, ADaemonMayDieAtEveryStep) {
+  for (const bool is_dir : {false, true}) {
+    for (int stop = 0, more = 1; more != 0; ++stop) {
+      SCOPED_TRACE("died at " + std::to_string(stop));
+      const std::string name = "x" + std::to_string(stop);
+      const Ino dir = make(kRoot, (is_dir ? "dd" : "df") + name, S_IFDIR | 0755);
+      const Ino x = make(dir, name, is_dir ? S_IFDIR | 0755u : S_IFREG | 0644u);
+      alignas(8) unsigned char record[Progress::kBytes] = {};
+      Progress fresh(record, false);
+      int seen = 0;
+      bool hit = false;
+      impl().ops().progress_hook = [&](ProgressOp op, Step, bool) {
+        if (op != ProgressOp::kTrash) return false;
+        hit = hit || seen++ == stop;
+        return hit;
+      };
+      Result<Attr> done = await(volume_->unlink(dir, name, is_dir, fresh));
+      impl().ops().progress_hook = {};
+      more = hit ? 1 : 0;
+      if (hit) {
+        remount();
+        Progress resumed(record, true);
+        done = await(volume_->unlink(dir, name, is_dir, resumed));
+      }
+      ASSERT_TRUE(done.ok()) << done.error().text();
+      EXPECT_EQ(x, done->ino);
+      EXPECT_EQ(is_dir ? 2u : 1u, done->nlink);
+      EXPECT_TRUE(names(dir).empty());
+      expect_links(x, is_dir ? 2 : 1);
+      int kept = 0;
+      for (const DirEntry& e : list(current())) kept += e.ino == x ? 1 : 0;
+      EXPECT_EQ(1, kept);
+      if (HasFailure()) return;
+    }
+  }
+}
+
+// ---------------------------------------------------------------- background
+
+TEST_P(TrashTest, DirectoriesAreRebuilt) {
+  const Ino a = make(kRoot, "a", S_IFDIR | 0755);
+  const Ino b = make(a, "b", S_IFDIR | 0755);
+  const Ino f = make(b, "f");
+  ASSERT_TRUE(unlink(b, "f").ok());
+  ASSERT_TRUE(unlink(a, "b", true).ok());
+  ASSERT_TRUE(unlink(kRoot, "a", true).ok());
+  round();
+  EXPECT_EQ(Names{"a"}, names(current()));
+  const Ino kept_a = lookup(current(), "a")->ino;
+  const Ino kept_b = lookup(kept_a, "b")->ino;
+  EXPECT_EQ(f, lookup(kept_b, "f")->ino);
+  const Ino g = make(kRoot, "b-again");
+  ASSERT_TRUE(unlink(kRoot, "b-again").ok());
+  round();
+  EXPECT_EQ((Names{"a", "b-again"}), names(current()));
+  expect_links(g, 1);
+}
+
+TEST_P(TrashTest, CurrentExpiresAndExpiredOnesAreDeleted) {
+  const Ino d = make(kRoot, "d", S_IFDIR | 0755);
+  const Ino f = make(d, "f");
+  ASSERT_TRUE(unlink(d, "f").ok());
+  ASSERT_TRUE(unlink(kRoot, "d", true).ok());
+  round();
+  EXPECT_EQ(Names{"Current"}, names(trash_));
+  clock_shift_s = 16 * 60;  // a quarter of the interval
+  round();
+  Names there = names(trash_);
+  ASSERT_EQ(2u, there.size());
+  EXPECT_EQ("Current", there[0]);
+  EXPECT_EQ(0u, there[1].rfind("Expired_20", 0)) << there[1];
+  expect_links(f, 1);
+  clock_shift_s += 45 * 60;
+  round();
+  EXPECT_EQ(2u, names(trash_).size());  // not yet
+  clock_shift_s += 16 * 60;
+  round();
+  EXPECT_EQ(Names{"Current"}, names(trash_));
+  expect_links(f, 0);
+}
+
+TEST_P(TrashTest, OneClientWorksAtATime) {
+  make(kRoot, "f");
+  ASSERT_TRUE(unlink(kRoot, "f").ok());
+  auto opened = await(Volume::open(loop_.loop(), config()));
+  ASSERT_TRUE(opened.ok());
+  auto& other = static_cast<VolumeImpl&>(**opened);
+  await(run_round(&other.trash()));
+  EXPECT_EQ(Names{"f"}, names(current()));
+  make(kRoot, "g");
+  ASSERT_TRUE(unlink(kRoot, "g").ok());
+  round();  // the lock is the other's
+  EXPECT_EQ((Names{"f", "|__|g"}), names(current()));
+  await(close_volume(*opened));  // lets go of it
+  clock_shift_s = 61;
+  round();
+  EXPECT_EQ((Names{"f", "g"}), names(current()));
+}
+
+TEST(TrashNames, FlatNamesComeApart) {
+  EXPECT_EQ((Names{"a", "b", "c"}), split_flat("|__|a|__|b|__|c"));
+  EXPECT_EQ((Names{"a", "b"}), split_flat("a|__|b"));
+  EXPECT_EQ(Names{"f"}, split_flat("|__||__|f"));
+  EXPECT_TRUE(split_flat("plain").empty());
+  EXPECT_EQ(255u, short_name(std::string(255, 'x'), 7).size());
+  EXPECT_TRUE(wire::valid_utf8(short_name(std::string(222, 'x') + "\xe2\x82\xac\xe2\x82\xac", 7)));
+}
+
+}  // namespace
+}  // namespace cfs::test
