@@ -60,6 +60,7 @@ class Trash {
   /// Let go of the lock.
   Task<void> release();
   std::int64_t (*now_s)() = nullptr;  ///< tests only: another clock
+  bool paused = false;                ///< tests only: the volume runs no rounds by itself
 
  private:
   // trash.cc: deletions

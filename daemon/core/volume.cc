@@ -112,7 +112,7 @@ Task<void> VolumeImpl::keep_trash(std::weak_ptr<VolumeImpl> weak, Loop* loop) {
     const std::shared_ptr<VolumeImpl> self = weak.lock();
     if (slept != 0 || !self || self->closing_) co_return;
     const Busy busy(*self);
-    co_await self->trash_.round();
+    if (!self->trash_.paused) co_await self->trash_.round();
   }
 }
 

@@ -24,7 +24,12 @@ class TrashTest : public VolumeTest, public ::testing::WithParamInterface<const 
     settings.tx_mask = GetParam();
     settings.trash_interval_min = 60;
     make_volume(settings);
+    impl().trash().paused = true;
     trash_ = lookup(kRoot, ".Trash")->ino;
+  }
+  void new_daemon() {
+    remount();
+    impl().trash().paused = true;
   }
   Ino current() { return lookup(trash_, "Current")->ino; }
   void expect_links(Ino ino, std::uint32_t wanted) {
@@ -146,7 +151,7 @@ TEST_P(TrashTest, RenamedDirectoriesHaveTheirNewPath) {
 TEST_P(TrashTest, AFreshDaemonKeepsWhatItCannotPlace) {
   const Ino a = make(kRoot, "a", S_IFDIR | 0755);
   const Ino f = make(a, "f");
-  remount();
+  new_daemon();
   ASSERT_TRUE(unlink(a, "f").ok());
   EXPECT_EQ(f, lookup(current(), "|__|inode-" + std::to_string(a) + "|__|f")->ino);
   make(a, "g");
@@ -202,7 +207,7 @@ TEST_P(TrashTest, ADaemonMayDieAtEveryStep) {
       impl().ops().progress_hook = {};
       more = hit ? 1 : 0;
       if (hit) {
-        remount();
+        new_daemon();
         Progress resumed(record, true);
         done = await(volume_->unlink(dir, name, is_dir, resumed));
       }
@@ -269,6 +274,7 @@ TEST_P(TrashTest, OneClientWorksAtATime) {
   auto opened = await(Volume::open(loop_.loop(), config()));
   ASSERT_TRUE(opened.ok());
   auto& other = static_cast<VolumeImpl&>(**opened);
+  other.trash().paused = true;
   await(run_round(&other.trash()));
   EXPECT_EQ(Names{"f"}, names(current()));
   make(kRoot, "g");

@@ -261,6 +261,7 @@ constexpr const char* kExamples =
     "  acl, noacl         kernel: POSIX ACLs (acl)\n"
     "  followerread       any replica may serve reads (no)\n"
     "  nearread=no        do not prefer near replicas\n"
+    "  trash=no           delete for real where the volume has a trash\n"
     "  crc=off            kernel: do not check the data's checksums";
 
 }  // namespace
