@@ -104,6 +104,13 @@ struct cfs_data;
 struct cfs_inode {
 	struct netfs_inode netfs;	/* must be first */
 	u64 gen;			/* i_lock: generation of the attributes */
+	/*
+	 * i_lock: the server's mtime that cached pages are not newer than, in seconds. An overwrite in
+	 * place moves it and not the generation. Young: it might still move without being seen to.
+	 */
+	s64 pages_mtime;
+	bool pages_young;
+	bool wrote;			/* READ_ONCE: what moved it since was done here */
 	/* i_lock: jiffies64; attributes are believed until then. 0: ask */
 	u64 attr_until;
 	u32 attr_epoch;			/* i_lock: csb->epoch at that time */

@@ -335,6 +335,7 @@ u32 cfs_data_class(struct cfs_data *d)
  */
 void cfs_data_dirty(struct cfs_data *d, u64 pos, u64 len, bool clean)
 {
+	WRITE_ONCE(d->ci->wrote, true);
 	spin_lock(&d->dirty_lock);
 	if (clean)
 		cfs_ranges_clear(&d->dirty);
@@ -488,6 +489,7 @@ int cfs_data_send_mtime(struct inode *inode)
 	if (!call)
 		return 0;
 	WRITE_ONCE(d->overwrote, false);
+	WRITE_ONCE(d->ci->wrote, true);
 	call->req.setattr.valid = CFS_SA_MTIME;
 	call->req.setattr.mtime = inode_get_mtime_sec(inode);
 	cfs_change(csb, inode->i_ino);

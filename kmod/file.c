@@ -162,19 +162,31 @@ static ssize_t cfs_file_read_iter(struct kiocb *iocb, struct iov_iter *to)
 
 /* ---- writing ---- */
 
+/* A mapping that may be stored to is not known to be clean. */
+static bool cfs_pages_are_clean(struct address_space *mapping)
+{
+	return !mapping_tagged(mapping, PAGECACHE_TAG_DIRTY) &&
+	       !mapping_tagged(mapping, PAGECACHE_TAG_WRITEBACK) && !mapping_writably_mapped(mapping);
+}
+
 /*
  * If all pages are clean, only the bytes of this write will differ from what the servers have: the
- * rest of a folio need not be sent with them. Called with the inode's lock, so that no other write is
- * under way; a mapping that may be stored to is not known to be clean.
+ * rest of a folio must not be sent with them, another host may have changed it. When more ranges are
+ * dirty than can be remembered, they are written back first. Called with the inode's lock, so that no
+ * other write is under way.
  */
 static void cfs_note_write(struct inode *inode, loff_t pos, size_t len)
 {
 	struct address_space *mapping = inode->i_mapping;
-	bool clean = !mapping_tagged(mapping, PAGECACHE_TAG_DIRTY) &&
-		     !mapping_tagged(mapping, PAGECACHE_TAG_WRITEBACK) &&
-		     !mapping_writably_mapped(mapping);
+	struct cfs_data *d = CFS_I(inode)->data;
+	bool clean = cfs_pages_are_clean(mapping);
 
-	cfs_data_dirty(CFS_I(inode)->data, pos, len, clean);
+	if (!clean && READ_ONCE(d->dirty.n) == CFS_RANGES && !mapping_writably_mapped(mapping)) {
+		filemap_fdatawrite(mapping);
+		filemap_fdatawait_keep_errors(mapping);
+		clean = cfs_pages_are_clean(mapping);
+	}
+	cfs_data_dirty(d, pos, len, clean);
 }
 
 /*

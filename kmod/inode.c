@@ -27,6 +27,7 @@
 #include "compat.h"
 
 #define CFS_BLOCK_BITS	12		/* st_blksize 4096, as the FUSE client says */
+#define CFS_MTIME_GRAIN	2		/* seconds after which a server's mtime tells all before it */
 
 static struct kmem_cache *cfs_inode_cache;
 
@@ -151,12 +152,29 @@ static void cfs_renew_rights(struct inode *inode, u32 valid_ms)
 	WRITE_ONCE(ci->rights_until, get_jiffies_64() + msecs_to_jiffies(valid_ms));
 }
 
-/* Returns whether cached data is of another generation. */
-static bool cfs_apply_locked(struct inode *inode, const struct cfs_attr *attr)
+enum cfs_stale { CFS_STALE_NOTHING, CFS_STALE_PAGES, CFS_STALE_DATA };
+
+/*
+ * Servers tell an overwrite in place by mtime only, in whole seconds: one that is not over yet tells
+ * nothing. Returns whether another host may have changed what is cached.
+ */
+static bool cfs_mtime_moved(struct cfs_inode *ci, s64 mtime)
+{
+	bool ours = READ_ONCE(ci->wrote);
+	bool moved = !ours && (ci->pages_young || mtime != ci->pages_mtime);
+
+	WRITE_ONCE(ci->wrote, false);
+	ci->pages_mtime = mtime;
+	ci->pages_young = !ours && mtime + CFS_MTIME_GRAIN > ktime_get_real_seconds();
+	return moved;
+}
+
+/* Returns what of the cached data is not the server's. */
+static enum cfs_stale cfs_apply_locked(struct inode *inode, const struct cfs_attr *attr)
 {
 	struct cfs_inode *ci = CFS_I(inode);
 	bool busy = S_ISREG(inode->i_mode) && cfs_data_busy(inode);
-	bool other_data = false;
+	enum cfs_stale stale = CFS_STALE_NOTHING;
 
 	lockdep_assert_held(&inode->i_lock);
 	inode->i_mode = (inode->i_mode & S_IFMT) | (attr->mode & ~S_IFMT);
@@ -167,7 +185,10 @@ static bool cfs_apply_locked(struct inode *inode, const struct cfs_attr *attr)
 	set_nlink(inode, attr->nlink);
 	cfs_apply_times(inode, attr, busy);
 	if (S_ISREG(inode->i_mode) && !busy) {
-		other_data = attr->gen != ci->gen;
+		if (cfs_mtime_moved(ci, attr->mtime))
+			stale = CFS_STALE_PAGES;
+		if (attr->gen != ci->gen)
+			stale = CFS_STALE_DATA;
 		ci->gen = attr->gen;
 		ci->storage_class = attr->storage_class;
 		cfs_data_set_size(inode, attr->size);
@@ -177,7 +198,7 @@ static bool cfs_apply_locked(struct inode *inode, const struct cfs_attr *attr)
 	ci->attr_until = get_jiffies_64() + msecs_to_jiffies(attr->attr_valid_ms);
 	ci->attr_epoch = atomic_read(&CFS_SB(inode->i_sb)->epoch);
 	cfs_renew_rights(inode, attr->attr_valid_ms);
-	return other_data;
+	return stale;
 }
 
 /**
@@ -194,7 +215,7 @@ static bool cfs_apply_locked(struct inode *inode, const struct cfs_attr *attr)
 void cfs_inode_apply(struct inode *inode, const struct cfs_attr *attr, u64 seq)
 {
 	struct cfs_sb *csb = CFS_SB(inode->i_sb);
-	bool other_data = false;
+	enum cfs_stale stale = CFS_STALE_NOTHING;
 
 	if (attr->ino != inode->i_ino || !cfs_attr_is_valid(attr) ||
 	    inode_wrong_type(inode, attr->mode))
@@ -203,10 +224,12 @@ void cfs_inode_apply(struct inode *inode, const struct cfs_attr *attr, u64 seq)
 	if (cfs_changed_since(csb, inode->i_ino, seq))
 		CFS_I(inode)->attr_until = 0;
 	else
-		other_data = cfs_apply_locked(inode, attr);
+		stale = cfs_apply_locked(inode, attr);
 	spin_unlock(&inode->i_lock);
-	if (other_data)
+	if (stale == CFS_STALE_DATA)
 		cfs_data_invalidate(inode);
+	else if (stale == CFS_STALE_PAGES)
+		invalidate_inode_pages2(inode->i_mapping);	/* dirty pages stay */
 }
 
 /**
@@ -294,6 +317,7 @@ static int cfs_inode_setup(struct inode *inode, const struct cfs_attr *attr)
 	inode->i_blkbits = CFS_BLOCK_BITS;
 	inode->i_flags |= S_NOATIME;		/* servers keep none */
 	ci->gen = attr->gen;			/* nothing is cached of any other */
+	ci->pages_mtime = attr->mtime;
 	switch (attr->mode & S_IFMT) {
 	case S_IFREG:
 		if (cfs_data_alloc(ci))
@@ -399,6 +423,9 @@ struct inode *cfs_inode_alloc(struct super_block *sb)
 	if (!ci)
 		return NULL;
 	ci->gen = 0;
+	ci->pages_mtime = 0;
+	ci->pages_young = false;
+	ci->wrote = false;
 	ci->attr_until = 0;
 	ci->attr_epoch = 0;
 	ci->storage_class = 0;
@@ -593,6 +620,8 @@ static int cfs_setattr_meta(struct mnt_idmap *idmap, struct inode *inode, struct
 		if (ret)
 			return ret;
 	}
+	if (ia->ia_valid & ATTR_MTIME)
+		WRITE_ONCE(CFS_I(inode)->wrote, true);
 	ret = cfs_setattr_send(idmap, inode, ia, &attr, &seq);
 	if (ret < 0) {
 		cfs_attrs_expire(inode);
@@ -618,7 +647,10 @@ static int cfs_setattr_size(struct inode *inode, u64 size)
 	struct cfs_sb *csb = CFS_SB(inode->i_sb);
 	struct cfs_attr attr;
 	u64 seq = 0;
-	int ret = cfs_data_truncate(inode, size, &attr, &seq);
+	int ret;
+
+	WRITE_ONCE(CFS_I(inode)->wrote, true);
+	ret = cfs_data_truncate(inode, size, &attr, &seq);
 
 	if (!ret) {
 		inode_set_ctime_current(inode);	/* truncate(2) does not ask for it */

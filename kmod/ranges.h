@@ -12,7 +12,7 @@
 #include "extent_shim.h"	/* tests/kernel_core */
 #endif
 
-#define CFS_RANGES	16
+#define CFS_RANGES	64
 
 /* Half-open, sorted, not touching. With more than fit, neighbours are joined: never too few bytes. */
 struct cfs_ranges {
