@@ -149,8 +149,11 @@ export CFS_ORACLE_DIR=/mnt/oracle CFS_TEST_DIR2=$MNT2
 # Not for this emulated machine: transcripts, whose lifetimes end while it counts; requests of the kernel front end are counted by
 # the channel test.
 NOT_HERE='Transcripts.*'
+# The two-mount tests again with the kernel mount as the other host, which sees what the first one does.
+kernel_watches() { CFS_TEST_DIR=$MNT2 CFS_TEST_DIR2=$MNT "$B/tests/fs/fs_suite" --gtest_brief=1 --gtest_filter="$1"; }
 if [ "${1:-}" = --fs ]; then
   CFS_TREE_OPS=150 CFS_DIR_ENTRIES=3000 "$B/tests/fs/fs_suite" --gtest_brief=1 --gtest_filter="$2" || failed=1
+  [[ $2 != *TwoMounts* ]] || kernel_watches "$2" || failed=1
   check second-umount umount_volume "$MNT2"
   check umount-and-unload unloads
   exit $failed
@@ -160,8 +163,10 @@ LONG_TESTS='Names.ReaddirManyEntries:Names.DeepTree:Data.Large:PosixPath.*:Posix
 if [ $SHORT = 1 ]; then
   CFS_FSX_OPS=150 CFS_TREE_OPS=40 "$B/tests/fs/fs_suite" --gtest_brief=1 --gtest_filter="-$NOT_HERE:$LONG_TESTS" || failed=1
   "$B/tests/kernel/data_test" --gtest_brief=1 --gtest_filter='*.RefusedAppendsMove:*.SmallFileWithoutTinySlots:*.ReadsTryOtherReplicas:*.ConflictWritesElsewhere' || failed=1
+  kernel_watches 'TwoMounts.OpenSees*' || failed=1
 else
   CFS_TREE_OPS=150 CFS_DIR_ENTRIES=3000 "$B/tests/fs/fs_suite" --gtest_brief=1 --gtest_filter="-$NOT_HERE" || failed=1
+  kernel_watches 'TwoMounts.*' || failed=1
   for seed in 1 2 3; do
     CFS_FSX_SEED=$seed CFS_FSX_OPS=600 "$B/tests/fs/fs_suite" --gtest_brief=1 --gtest_filter='Random.AgainstModel' || failed=1
   done
