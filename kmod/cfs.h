@@ -3,7 +3,8 @@
  * cubefs: types and prototypes inside the module, one section per .c file.
  *
  * Layers   Two entrances: the VFS (super.c, inode.c, lookup.c, dir.c, readdir.c, file.c, xattr.c,
- *          acl.c, export.c, data.c) and the daemon (dev.c). Both call down into chan.c, view.c, conn.c, extent.c; never into each other.
+ *          acl.c, export.c, data.c) and the daemon (dev.c). Both call down into chan.c, view.c,
+ *          conn.c, extent.c; never into each other.
  *          Only main.c knows every file.
  * Locks    outermost first:
  *            inode lock (i_rwsem) > mapping invalidate_lock > ci->data.lock > dp/node locks
@@ -57,6 +58,7 @@ struct cfs_sb {
 	/* chan.lock: calls whose outcome nobody has been told yet */
 	u32 calls;
 	struct delayed_work watch;	/* from the beginning of unmount to its end */
+	u64 dying_at;			/* I once watched: jiffies64 of that beginning */
 	struct kref ref;		/* superblock, and every call that names the session */
 	spinlock_t change_lock;		/* writers of counters and seq_floor; a leaf */
 	/* change_lock; readers READ_ONCE: values asked for earlier are not current */
@@ -426,6 +428,7 @@ struct cfs_counts {
 	u64 requests[32];
 	u64 read_wire_bytes, append_wire_bytes, overwrite_wire_bytes, rehomed_bytes, crc_errors;
 	u64 read_packets, append_packets, overwrite_packets, extents_created, commits, conn_faults;
+	u64 now[2];			/* stay 0: struct cfs_stats has values here that are no counts */
 	u64 read_retries, overwrite_retries, spliced_bytes, copied_bytes;
 };
 

@@ -12,6 +12,8 @@
 
 /* The two structures count the same things in the same order, so that a sum is a loop. */
 static_assert(offsetof(struct cfs_stats, uncommitted_bytes) ==
+	      offsetof(struct cfs_stats, requests) + offsetof(struct cfs_counts, now));
+static_assert(offsetof(struct cfs_stats, reserved) ==
 	      offsetof(struct cfs_stats, requests) + sizeof(struct cfs_counts));
 
 /**

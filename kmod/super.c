@@ -269,7 +269,7 @@ static void cfs_watch_unmount(struct work_struct *work)
 
 	if (test_bit(CFS_SB_FORCED, &csb->flags))
 		return;
-	if (cfs_chan_absence() < (u64)csb->deadline_s * HZ) {
+	if (min(cfs_chan_absence(), get_jiffies_64() - csb->dying_at) < (u64)csb->deadline_s * HZ) {
 		schedule_delayed_work(&csb->watch, HZ);
 		return;
 	}
@@ -283,6 +283,7 @@ static void cfs_kill_sb(struct super_block *sb)
 	struct cfs_sb *csb = CFS_SB(sb);
 
 	set_bit(CFS_SB_DYING, &csb->flags);
+	csb->dying_at = get_jiffies_64();
 	schedule_delayed_work(&csb->watch, HZ);
 	if (sb->s_root)
 		cfs_data_sb_sync(csb);

@@ -41,7 +41,7 @@
  * Changelog
  *   1.0  first.
  *   1.1  CFS_LOOKUP_EXTENTS with CFS_ATTR_EXTENTS; CFS_RENAME_TARGET_KNOWN and the modes in rename; CFS_OP_TMPFILE;
- *        CFS_IOC_ABORT. All are hints or new numbers: a 1.0 daemon ignores unknown request flags and answers ENOSYS
+ *        CFS_IOC_ABORT; four counts in struct cfs_stats. All are hints or new numbers: a 1.0 daemon ignores unknown request flags and answers ENOSYS
  *        to an unknown operation, which fails O_TMPFILE; a 1.0 kernel sends none of them.
  */
 #ifndef _UAPI_CUBEFS_CFS_H
@@ -418,12 +418,13 @@ struct cfs_stats {		/* CFS_IOC_STATS: of one session; since mount */
 	__u64 extents_created;
 	__u64 commits;
 	__u64 conn_faults;
+	__u64 uncommitted_bytes;	/* now */
+	__u64 dirty_inodes;		/* now: inodes held for data not yet committed */
+	/* since 1.1; a 1.0 kernel leaves 0 */
 	__u64 read_retries;		/* reads that went to another replica, or to one again */
 	__u64 overwrite_retries;	/* overwrites that were sent again */
 	__u64 spliced_bytes;		/* sent by reference to the pages of the file or caller */
 	__u64 copied_bytes;		/* copied before sending: memory that changed meanwhile */
-	__u64 uncommitted_bytes;	/* now */
-	__u64 dirty_inodes;		/* now: inodes held for data not yet committed */
 	__u64 reserved[5];
 };
 
