@@ -274,7 +274,8 @@ static long cfs_dev_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 	if (_IOC_TYPE(cmd) != _IOC_TYPE(CFS_IOC_ATTACH) || nr >= ARRAY_SIZE(cfs_ioctls) ||
 	    !cfs_ioctls[nr])
 		return -ENOTTY;
-	if (cfs_ioctls[nr] != cfs_dev_attach && cfs_ioctls[nr] != cfs_dev_abort && !cfs_chan_attached(file))
+	if (cfs_ioctls[nr] != cfs_dev_attach && cfs_ioctls[nr] != cfs_dev_abort &&
+	    !cfs_chan_attached(file))
 		return -ENOTCONN;
 	return cfs_ioctls[nr](file, (void __user *)arg);
 }

@@ -651,7 +651,6 @@ static int cfs_setattr_size(struct inode *inode, u64 size)
 
 	WRITE_ONCE(CFS_I(inode)->wrote, true);
 	ret = cfs_data_truncate(inode, size, &attr, &seq);
-
 	if (!ret) {
 		inode_set_ctime_current(inode);	/* truncate(2) does not ask for it */
 		cfs_inode_apply(inode, &attr, seq);

@@ -545,8 +545,10 @@ static int cfs_rx_actor(read_descriptor_t *desc, struct sk_buff *skb, unsigned i
 		n = min(n, want - done);
 		if (!pkt->csb->nocrc)
 			conn->rx.crc = crc32_le(conn->rx.crc, data, n);
-		if (copy_to_iter(data, n, &pkt->iter) != n)
+		if (copy_to_iter(data, n, &pkt->iter) != n) {
+			desc->error = -EFAULT;
 			break;
+		}
 		done += n;
 	}
 	skb_abort_seq_read(&st);
@@ -585,6 +587,8 @@ static int cfs_rx_data(struct cfs_conn *conn)
 		lock_sock(sk);
 		ret = conn->sock->ops->read_sock(sk, &desc, cfs_rx_actor);
 		release_sock(sk);
+		if (desc.error)
+			return desc.error;
 		if (!ret)
 			ret = cfs_rx_empty(conn);
 		if (ret < 0)
