@@ -4,8 +4,6 @@
 
 #include <spdlog/spdlog.h>
 
-#include "daemon/base/when_all.h"
-
 namespace cfs {
 
 LinkOp::LinkOp(MetaOps& ops, Progress& progress, Ino ino, Ino dir, std::string name)
@@ -148,12 +146,12 @@ Task<Result<Attr>> LinkOp::run_tx() {
   name.name = name_;
   name.mode = wire::to_go_mode(log_.record().mode);
   name.quota_ids = quota_ids_;
-  std::vector<Task<RawAnswer>> parts;
-  parts.push_back(tx.part<wire::TxLinkInodeReq>(ino_, std::move(link)));
-  parts.push_back(tx.part<wire::TxCreateDentryReq>(dir_, std::move(name)));
-  const std::vector<RawAnswer> got = co_await when_all<RawAnswer>(ops_.loop(), std::move(parts));
-  for (const RawAnswer& part : got) {
-    if (part.result == CFS_RC_OK) continue;
+  // One after the other: a server takes a name that has our inode already for ours, and a rollback
+  // for the refused link would remove what another host made.
+  RawAnswer part = co_await tx.part<wire::TxLinkInodeReq>(ino_, std::move(link));
+  if (part.result == CFS_RC_OK)
+    part = co_await tx.part<wire::TxCreateDentryReq>(dir_, std::move(name));
+  if (part.result != CFS_RC_OK) {
     co_await tx.rollback();
     co_return fail(part.result, part.error);
   }

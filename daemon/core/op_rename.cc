@@ -204,7 +204,14 @@ Task<Result<Attr>> RenameOp::remove_target_dir() {
   const std::int64_t ctime = info.ok() && ops_.views().delete_lock_hours() > 0 ? info->ctime : 0;
   Answer<wire::InoReply> gone = co_await ops_.delete_dentry(args_.new_dir, args_.new_name, ctime);
   if (!gone.ok() && gone.result != CFS_RC_NOT_EXIST) co_return fail(gone.result, gone.error);
-  Result<Attr> done = co_await target_dir_unlink();
+  Result<Attr> done = make_error(EIO, {});
+  if (gone.ok() && gone.reply.ino != 0 && gone.reply.ino != old) {  // it was replaced meanwhile
+    co_await restore_name(args_.new_dir, args_.new_name, gone.reply.ino);
+    if (++rounds_ >= kRounds) co_return fail(make_error(EBUSY, "the target changes all the time"));
+    done = co_await start();
+  } else {
+    done = co_await target_dir_unlink();
+  }
   co_return done;
 }
 

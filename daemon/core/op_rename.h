@@ -4,8 +4,9 @@
 /// Purpose  Transactional where the volume says so (new volumes do), else: one link more, new name,
 ///          old name away, the link away, the replaced inode's link away; undone step by step on a
 ///          refusal. An empty target directory is removed first.
-///          The caller's hints take the place of lookups. Every answer of a server is compared with
-///          them; what a stale one led to is undone, and the names are looked up.
+///          With the caller's hints nothing waits for lookups. In a transaction the server compares
+///          them; else the names are looked up beside the first request, before any name changes.
+///          Stale ones are undone, and the rename begins anew with lookups.
 /// Threads  The loop's. Lifetime  One call.
 /// Failure  ENOENT, EEXIST (no_replace), ENOTDIR, EISDIR, ENOTEMPTY and what the server says.
 /// Source   CubeFS v3.5.3 sdk/meta/api.go (rename_ll, txRename_ll); POSIX rename.
@@ -51,6 +52,7 @@ class RenameOp final : NameOp {
 
   // op_rename_plain.cc: without transaction
   Task<Result<Attr>> run_plain();
+  Task<Result<bool>> hints_hold();
   Task<Result<Attr>> add_link();
   Task<Result<Attr>> make_name();
   Task<Result<Attr>> put_name();
@@ -58,11 +60,10 @@ class RenameOp final : NameOp {
   Task<Result<Attr>> name_refused(std::uint8_t result, Error error);
   Task<Result<Attr>> remove_old();
   Task<Result<Attr>> old_vanished(bool maybe_ours);
-  Task<Result<Attr>> swapped_for(Ino was, bool lost);
+  Task<Result<Attr>> swapped_for(Ino was);
   Task<Result<Attr>> undo_names(Error why);
   Task<bool> unmake_name();
-  Task<Result<Attr>> hint_was_stale();
-  Task<void> restore_name(Ino other);
+  Task<void> restore_name(Ino dir, std::string name, Ino other);
   Task<Result<Attr>> take_own_link();
   Task<Result<Attr>> finish_target();
   Task<bool> expect_target(Ino ino);
@@ -72,6 +73,8 @@ class RenameOp final : NameOp {
   // op_rename_tx.cc: with transaction
   [[nodiscard]] bool transactional() const;
   Task<Result<Attr>> run_tx();
+  Task<std::vector<RawAnswer>> replace_parts(Transaction& tx);
+  Task<std::vector<RawAnswer>> move_parts(Transaction& tx);
   Task<Result<Attr>> send_parts(Transaction& tx);
   bool target_changed(std::uint8_t result);
   [[nodiscard]] bool hint_was_wrong(std::uint8_t result) const;
@@ -79,6 +82,8 @@ class RenameOp final : NameOp {
   Task<Result<Attr>> tx_answer();
   Task<bool> names_moved();
   Task<Result<Attr>> resume_tx();
+
+  static constexpr int kRounds = 3;  ///< looks at a target that changes
 
   Args args_;
   QuotaIds quota_ids_;

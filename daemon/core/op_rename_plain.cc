@@ -7,12 +7,11 @@
 ///          names, or left with both names and reported as EIO.
 #include <spdlog/spdlog.h>
 
+#include "daemon/base/when_all.h"
 #include "daemon/core/op_rename.h"
 
 namespace cfs {
 namespace {
-
-constexpr int kRounds = 3;
 
 bool unknown(std::uint8_t result) {
   return result == CFS_RC_INIT || result == CFS_RC_ERR || result == CFS_RC_AGAIN;
@@ -38,9 +37,32 @@ Task<Result<Attr>> RenameOp::run_plain() {
   co_return done;
 }
 
+/// Do the names still mean what the caller's cache says?
+Task<Result<bool>> RenameOp::hints_hold() {
+  using Reply = Result<wire::LookupReply>;
+  std::vector<Task<Reply>> asks;
+  asks.push_back(ops_.lookup(args_.dir, args_.name));
+  asks.push_back(ops_.lookup(args_.new_dir, args_.new_name));
+  const std::vector<Reply> got = co_await when_all<Reply>(ops_.loop(), std::move(asks));
+  const Ino want[] = {log_.record().ino, log_.record().old_ino};
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    if (!got[i].ok() && got[i].error().code != ENOENT) co_return got[i].error();
+    if ((got[i].ok() ? got[i]->ino : 0) != want[i]) co_return false;
+  }
+  co_return true;
+}
+
+/// The servers compare nothing with a hint: a new name that is our inode's already is Ok to them, and
+/// any file loses its name to a removal. So hints are checked before a name changes; that costs no
+/// round trip, since a link too many can be taken back.
 Task<Result<Attr>> RenameOp::add_link() {
   ProgressRecord& r = log_.record();
-  Answer<wire::InodeReply> linked = co_await ops_.link_inode(r.ino, r.uniq_link);
+  Answer<wire::InodeReply> linked;
+  Result<bool> hold = true;
+  std::vector<Task<bool>> asks;
+  asks.push_back(store_into(ops_.link_inode(r.ino, r.uniq_link), &linked));
+  if (hinted()) asks.push_back(store_into(hints_hold(), &hold));
+  (void)co_await when_all<bool>(ops_.loop(), std::move(asks));
   Result<Attr> done = make_error(EIO, {});
   if (!linked.ok() && linked.result == CFS_RC_NOT_EXIST && hinted()) {
     done = co_await start();
@@ -48,12 +70,13 @@ Task<Result<Attr>> RenameOp::add_link() {
   }
   if (!linked.ok()) co_return fail(linked.result, linked.error);
   r.nlink = linked.reply.info.nlink;
-  if (!log_.write(Step::kLinked)) co_return stopped();
-  // The server takes a dentry that is there already with our inode for a repetition. With several
-  // links a name believed absent might be one of them.
-  if (hinted() && r.old_ino == 0 && r.nlink > 2 && !S_ISDIR(r.mode)) {
+  if (!hold.ok()) {
+    done = co_await undo_link(hold.error(), false);
+  } else if (!*hold) {
     done = co_await look_again();
   } else {
+    r.flags = 0;  // known by lookups now
+    if (!log_.write(Step::kLinked)) co_return stopped();
     done = co_await make_name();
   }
   co_return done;
@@ -92,20 +115,16 @@ Task<Result<Attr>> RenameOp::swap_name() {
     done = co_await name_refused(swapped.result, swapped.error);
     co_return done;
   }
-  done = co_await swapped_for(swapped.reply.ino, swapped.lost);
+  done = co_await swapped_for(swapped.reply.ino);
   co_return done;
 }
 
 /// The new name is ours; `was` is what it meant before. 0 or ours: it did before, by an earlier,
 /// lost attempt or because both names mean one file.
-Task<Result<Attr>> RenameOp::swapped_for(Ino was, bool lost) {
+Task<Result<Attr>> RenameOp::swapped_for(Ino was) {
   const ProgressRecord& r = log_.record();
   Result<Attr> done = make_error(EIO, {});
   const bool before = was == 0 || was == r.ino;
-  if (before && hinted() && !lost) {
-    done = co_await look_again();
-    co_return done;
-  }
   if (!before && was != r.old_ino) {
     Result<wire::InodeInfo> info = co_await ops_.inode(was);
     if (info.ok() && S_ISDIR(wire::from_go_mode(info->mode))) {
@@ -144,9 +163,10 @@ Task<Result<Attr>> RenameOp::name_refused(std::uint8_t result, Error error) {
                  error.text());
     co_return fail(result, error);
   }
-  const bool dir_in_the_way = there.ok() && S_ISDIR(wire::from_go_mode(there->mode));
+  const bool there_is_dir = there.ok() && S_ISDIR(wire::from_go_mode(there->mode));
+  const bool in_the_way = there_is_dir || (there.ok() && S_ISDIR(r.mode));
   const bool other_target = there.ok() != replaces_file();  // it came or went meanwhile
-  if (other_target && !dir_in_the_way && !args_.no_replace && ++rounds_ < kRounds) {
+  if (other_target && !in_the_way && !args_.no_replace && ++rounds_ < kRounds) {
     r.old_ino = 0;
     bool ready = true;
     if (there.ok()) {
@@ -158,11 +178,8 @@ Task<Result<Attr>> RenameOp::name_refused(std::uint8_t result, Error error) {
       co_return done;
     }
   }
-  if (other_target && hinted()) {
-    done = co_await look_again();
-    co_return done;
-  }
   Error why = there.ok() ? make_error(EEXIST, error.what) : answer_error(result, error);
+  if (there.ok() && S_ISDIR(r.mode) && !there_is_dir && !args_.no_replace) why.code = ENOTDIR;
   done = co_await undo_link(std::move(why), false);
   co_return done;
 }
@@ -175,11 +192,8 @@ Task<Result<Attr>> RenameOp::remove_old() {
   Answer<wire::InoReply> gone = co_await ops_.delete_dentry(args_.dir, args_.name, 0);
   Result<Attr> done = make_error(EIO, {});
   const bool other = gone.ok() && gone.reply.ino != 0 && gone.reply.ino != ino;
-  if (other) co_await restore_name(gone.reply.ino);
-  const bool absent = gone.result == CFS_RC_NOT_EXIST && !gone.lost;
-  if (hinted() && (other || absent)) {
-    done = co_await hint_was_stale();
-  } else if (other) {
+  if (other) co_await restore_name(args_.dir, args_.name, gone.reply.ino);
+  if (other) {
     done = co_await finish_target();  // whoever took the old name took its link
   } else if (gone.ok()) {
     done = co_await take_own_link();
@@ -195,17 +209,12 @@ Task<Result<Attr>> RenameOp::remove_old() {
 }
 
 /// The old name is gone without our knowing: if another client removed it, the link went with it.
-/// Was it ever a name of our inode? With a hint nobody knows, and a link too many is the safe side.
 Task<Result<Attr>> RenameOp::old_vanished(bool maybe_ours) {
   const ProgressRecord& r = log_.record();
   bool ours = false;
   if (maybe_ours) {
     const std::uint32_t links = co_await ops_.settled_links(r.ino);
     ours = links != 0 && links >= r.nlink;
-  }
-  if (ours && hinted()) {
-    spdlog::warn("rename: inode {}: its link count may be one too high", r.ino);
-    ours = false;
   }
   Result<Attr> done = make_error(EIO, {});
   if (ours) {
@@ -216,22 +225,16 @@ Task<Result<Attr>> RenameOp::old_vanished(bool maybe_ours) {
   co_return done;
 }
 
-/// Our removal of the old name hit another file: give the name back to it.
-Task<void> RenameOp::restore_name(Ino other) {
+/// Our removal of a name hit another file: give it back.
+Task<void> RenameOp::restore_name(Ino dir, std::string name, Ino other) {
   Result<wire::InodeInfo> info = co_await ops_.inode(other);
   const std::uint32_t mode = info.ok() ? info->mode : 0;
-  Answer<wire::NoBody> named =
-      co_await ops_.create_dentry(args_.dir, args_.name, other, mode, quota_ids_);
+  Result<QuotaIds> ids = co_await ops_.quotas().ids_of(dir);
+  QuotaIds quota_ids;
+  if (ids.ok()) quota_ids = std::move(ids).value();
+  Answer<wire::NoBody> named = co_await ops_.create_dentry(dir, name, other, mode, quota_ids);
   if (named.ok()) co_return;
-  spdlog::error("rename: inode {} lost its name \"{}\": {}", other, args_.name, named.error.text());
-}
-
-/// The old name never was our inode's: take the new one away again and look.
-Task<Result<Attr>> RenameOp::hint_was_stale() {
-  const bool undone = co_await unmake_name();
-  if (!undone) co_return fail(make_error(EIO, "the new name cannot be undone"));
-  Result<Attr> done = co_await look_again();
-  co_return done;
+  spdlog::error("rename: inode {} lost its name \"{}\": {}", other, name, named.error.text());
 }
 
 Task<Result<Attr>> RenameOp::undo_names(Error why) {
@@ -299,7 +302,7 @@ Task<Result<Attr>> RenameOp::resume_linked() {
   } else if (there->ino != r.old_ino) {
     r.old_mode = wire::from_go_mode(there->mode);
     const bool known = co_await expect_target(there->ino);
-    if (!known || args_.no_replace || S_ISDIR(r.old_mode)) {
+    if (!known || args_.no_replace || S_ISDIR(r.old_mode) || S_ISDIR(r.mode)) {
       done = co_await undo_link(make_error(EEXIST, {}), false);
       co_return done;
     }
@@ -323,9 +326,6 @@ Task<Result<Attr>> RenameOp::resume_named() {
     done = co_await old_vanished(true);
   } else if (old_is_ours) {  // undone already, or the new name was taken away by somebody
     done = co_await undo_link(make_error(EIO, "resumed: the new name is gone"), false);
-  } else if (hinted()) {  // was the old name ever ours? whoever took the new one took a link
-    spdlog::warn("rename: inode {}: its link count may be one too high", ino);
-    done = co_await finish_target();
   } else {
     done = co_await take_own_link();
   }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Rename with a transaction, the normal case for volumes made by CubeFS 3.3 and later.
 ///
-/// Purpose  All parts are prepared in parallel and committed by the new directory's partition. A
-///          replaced file is evicted by the server as part of it.
+/// Purpose  The parts are prepared and committed by the new directory's partition. A replaced file
+///          is evicted by the server as part of it. The parts of a replacement go side by side. A
+///          new name comes only after the old one was ours to take: a server takes a name that has
+///          our inode already for ours, and a rollback would remove it though another host made it.
 /// Failure  Any part refused: rolled back, and the part's errno. A commit whose outcome is unknown
 ///          is settled by looking at the names.
 #include <spdlog/spdlog.h>
@@ -63,31 +65,50 @@ wire::TxUnlinkInodeReq unlink_part(Ino ino) {
 
 }  // namespace
 
-Task<Result<Attr>> RenameOp::send_parts(Transaction& tx) {
+Task<std::vector<RawAnswer>> RenameOp::replace_parts(Transaction& tx) {
   const ProgressRecord& r = log_.record();
   std::vector<Task<RawAnswer>> parts;
   parts.push_back(
       tx.part<wire::TxDeleteDentryReq>(args_.dir, delete_part(args_.dir, args_.name, r.ino)));
-  if (replaces_file()) {
-    parts.push_back(tx.part<wire::TxUpdateDentryReq>(
-        args_.new_dir, update_part(args_.new_dir, args_.new_name, r.ino, r.old_ino)));
-    parts.push_back(tx.part<wire::TxUnlinkInodeReq>(r.old_ino, unlink_part(r.old_ino)));
-  } else {
-    wire::TxCreateDentryReq req;
-    req.pino = args_.new_dir;
-    req.ino = r.ino;
-    req.name = args_.new_name;
-    req.mode = wire::to_go_mode(r.mode);
-    req.quota_ids = quota_ids_;
-    parts.push_back(tx.part<wire::TxCreateDentryReq>(args_.new_dir, std::move(req)));
-  }
+  parts.push_back(tx.part<wire::TxUpdateDentryReq>(
+      args_.new_dir, update_part(args_.new_dir, args_.new_name, r.ino, r.old_ino)));
+  parts.push_back(tx.part<wire::TxUnlinkInodeReq>(r.old_ino, unlink_part(r.old_ino)));
   std::vector<RawAnswer> got = co_await when_all<RawAnswer>(ops_.loop(), std::move(parts));
-  if (got.size() > 2 && got[2].result == CFS_RC_NOT_EXIST) got[2].result = CFS_RC_OK;
+  if (got[2].result == CFS_RC_NOT_EXIST) got[2].result = CFS_RC_OK;
+  co_return got;
+}
+
+Task<std::vector<RawAnswer>> RenameOp::move_parts(Transaction& tx) {
+  const ProgressRecord& r = log_.record();
+  std::vector<RawAnswer> got;
+  RawAnswer taken = co_await tx.part<wire::TxDeleteDentryReq>(
+      args_.dir, delete_part(args_.dir, args_.name, r.ino));
+  got.push_back(std::move(taken));
+  if (got[0].result != CFS_RC_OK) co_return got;
+  wire::TxCreateDentryReq req;
+  req.pino = args_.new_dir;
+  req.ino = r.ino;
+  req.name = args_.new_name;
+  req.mode = wire::to_go_mode(r.mode);
+  req.quota_ids = quota_ids_;
+  RawAnswer named = co_await tx.part<wire::TxCreateDentryReq>(args_.new_dir, std::move(req));
+  got.push_back(std::move(named));
+  co_return got;
+}
+
+Task<Result<Attr>> RenameOp::send_parts(Transaction& tx) {
+  std::vector<RawAnswer> got;
+  if (replaces_file()) {
+    got = co_await replace_parts(tx);
+  } else {
+    got = co_await move_parts(tx);
+  }
   Result<Attr> done = make_error(EIO, {});
   for (const RawAnswer& part : got) {
     if (part.result == CFS_RC_OK) continue;
     co_await tx.rollback();
-    if (hint_was_wrong(part.result) || target_changed(got[1].result)) {
+    const bool changed = got.size() > 1 && target_changed(got[1].result);
+    if (hint_was_wrong(part.result) || changed) {
       done = co_await start();
       co_return done;
     }
@@ -105,7 +126,6 @@ bool RenameOp::hint_was_wrong(std::uint8_t result) const {
 
 /// The new name came or went since it was looked up: look again, a few times.
 bool RenameOp::target_changed(std::uint8_t result) {
-  constexpr int kRounds = 3;
   const bool came = !replaces_file() && result == CFS_RC_EXIST && !args_.no_replace;
   const bool went = replaces_file() && result == CFS_RC_NOT_EXIST;
   return (came || went) && ++rounds_ < kRounds;

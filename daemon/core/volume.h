@@ -76,9 +76,8 @@ struct OpenResult {
   ExtentList extents{};
 };
 
-/// What a caller's cache knows of the names of a rename. Nothing here is believed blindly: where a
-/// server's answer shows that a hint was stale, its consequences are undone and the names are
-/// looked up.
+/// What a caller's cache knows of the names of a rename. Nothing here is believed blindly: a stale
+/// hint is found before a name has changed, or by the transaction; then the names are looked up.
 struct RenameHints {
   Ino src = 0;  ///< 0: not known
   std::uint32_t src_mode = 0;

@@ -84,6 +84,34 @@ TEST_P(Hints, TheOldNameIsGone) {
   EXPECT_EQ(1u, getattr(g)->nlink);
 }
 
+/// Another host did the same a moment ago: its name must not be taken for ours and undone.
+TEST_P(Hints, TheSameWasDoneAlready) {
+  const Ino f = make(kRoot, "f");
+  ASSERT_TRUE(rename(kRoot, "f", kRoot, "g").ok());
+  EXPECT_EQ(ENOENT, rename(kRoot, "f", kRoot, "g", false, hints(f, kFile, 0, 0)).code());
+  EXPECT_EQ((Tree{{"g", f}}), tree());
+  EXPECT_EQ(1u, getattr(f)->nlink);
+}
+
+TEST_P(Hints, TheOldNameMeansAnotherFileAndAReplyIsLost) {
+  const Ino f = make(kRoot, "f");
+  ASSERT_TRUE(rename(kRoot, "f", kRoot, "moved").ok());
+  const Ino other = make(kRoot, "f");
+  arm(mini::FaultKind::kCloseAfter, CFS_MOP_DELETE_DENTRY, 0, 1);
+  ASSERT_TRUE(rename(kRoot, "f", kRoot, "g", false, hints(f, kFile, 0, 0)).ok());
+  EXPECT_EQ((Tree{{"g", other}, {"moved", f}}), tree());
+  EXPECT_EQ(1u, getattr(f)->nlink);
+  EXPECT_EQ(1u, getattr(other)->nlink);
+}
+
+TEST_P(Hints, ADirectoryDoesNotReplaceAFileThatCame) {
+  const Ino d = make(kRoot, "d", kDir);
+  const Ino g = make(kRoot, "g");
+  EXPECT_EQ(ENOTDIR, rename(kRoot, "d", kRoot, "g", false, hints(d, kDir, 0, 0)).code());
+  EXPECT_EQ((Tree{{"d", d}, {"g", g}}), tree());
+  EXPECT_EQ(1u, getattr(g)->nlink);
+}
+
 TEST_P(Hints, TheNewNameCame) {
   const Ino f = make(kRoot, "f");
   const Ino g = make(kRoot, "g");

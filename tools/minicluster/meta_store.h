@@ -66,7 +66,7 @@ struct TxDentryUndo {
   enum Kind : uint8_t { kCreated, kDeleted, kUpdated };
   std::string tx_id;
   Kind kind = kCreated;
-  DentryValue before;  ///< of kDeleted and kUpdated
+  DentryValue before;  ///< of kDeleted and kUpdated; of kCreated the new one
 };
 
 class PartitionStore {

@@ -160,6 +160,8 @@ void undo_dentry(PartitionStore& store, uint64_t parent, const std::string& name
                  const TxDentryUndo& undo, int64_t now) {
   store.erase_tx_dentry(parent, name);
   if (undo.kind == TxDentryUndo::kCreated) {
+    const std::optional<DentryValue> made = store.dentry(parent, name);
+    if (!made || made->ino != undo.before.ino) return;
     store.erase_dentry(parent, name);
     touch_parent(store, parent, -1, now);
   } else {
@@ -285,10 +287,11 @@ MetaReply do_tx_create_dentry(MetaCall& c, const wire::TxCreateDentryReq& req) {
   if (rc != CFS_RC_OK) return reply_echo(rc);
   rc = check_quotas(c.config.over_files, req.quota_ids);
   if (rc != CFS_RC_OK) return reply_text(rc, "CreateDentry is over quota");
-  bool existed = c.store.dentry(req.pino, req.name).has_value();
-  MetaReply reply = add_dentry(c, req.pino, req.name, {req.ino, req.mode}, tx.tx_id);
-  if (reply.result == CFS_RC_OK && !existed) {
-    c.store.put_tx_dentry(req.pino, req.name, {tx.tx_id, TxDentryUndo::kCreated, {}});
+  const DentryValue value{req.ino, req.mode};
+  MetaReply reply = add_dentry(c, req.pino, req.name, value, tx.tx_id);
+  // also when it was there: the server's rollback does not know whose it is, only which inode's
+  if (reply.result == CFS_RC_OK) {
+    c.store.put_tx_dentry(req.pino, req.name, {tx.tx_id, TxDentryUndo::kCreated, value});
   }
   return reply;
 }
