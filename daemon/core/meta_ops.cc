@@ -78,10 +78,14 @@ Task<Result<wire::InodeInfo>> MetaOps::inode(Ino ino) {
 
 // ---------------------------------------------------------------- new inodes
 
+std::int64_t MetaOps::create_budget_ms(std::int64_t left_ms) const {
+  return client_.create_choices() > 1 ? std::min(left_ms, kCreateBudgetMs) : left_ms;
+}
+
 Task<Answer<wire::InodeReply>> MetaOps::create_inode_at(std::uint64_t partition, NewInode what,
                                                         std::int64_t budget_ms) {
   CallMode mode;
-  mode.budget_ms = client_.create_choices() > 1 ? std::min(budget_ms, kCreateBudgetMs) : budget_ms;
+  mode.budget_ms = create_budget_ms(budget_ms);
   const std::uint32_t storage_type = views_->last_stat().default_storage_class;
   Answer<wire::InodeReply> got;
   if (views_->volume().enable_quota) {

@@ -64,6 +64,9 @@ class MetaOps {
   ProgressHook progress_hook;  ///< tests only
   Millis settle{1000};         ///< between a foreign removal of a name and that of its link
 
+  /// Of the time that is left to make an inode: how much one partition may take of it.
+  [[nodiscard]] std::int64_t create_budget_ms(std::int64_t left_ms) const;
+
  private:
   Task<Answer<wire::InodeReply>> create_inode_at(std::uint64_t partition, NewInode what,
                                                  std::int64_t budget_ms);

@@ -163,21 +163,25 @@ Task<Result<Attr>> CreateOp::resume_name() {
 
 Task<Result<Attr>> CreateOp::run_tx() {
   Result<Attr> done = make_error(ENOMEM, "no meta partition takes new inodes");
+  const std::int64_t deadline = Loop::now_ms() + ops_.client().budget_ms();
   const std::size_t most = ops_.client().create_choices() + 1;
-  for (std::size_t i = 0; i < most; ++i) {
+  for (std::size_t i = 0; i < most && Loop::now_ms() < deadline; ++i) {
     const std::uint64_t partition = ops_.client().next_for_create();
     if (partition == 0) break;
     last_result_ = CFS_RC_OK;
-    done = co_await try_tx(partition);
-    if (last_result_ == CFS_RC_OK || refused_for_good(last_result_)) co_return done;
+    const std::int64_t left = std::max<std::int64_t>(1, deadline - Loop::now_ms());
+    done = co_await try_tx(partition, left);
+    if (last_result_ == CFS_RC_OK) co_return done;
+    if (refused_for_good(last_result_)) break;
     ops_.client().penalise(partition, 30000);
     if (last_result_ == CFS_RC_INODE_FULL) (void)co_await ops_.views().refresh_meta();
   }
-  co_return done;
+  co_return fail(done.error());
 }
 
-/// Coordinator is the new inode's partition; inode key 0 stands for the inode to come.
-Task<Result<Attr>> CreateOp::try_tx(std::uint64_t partition) {
+/// Coordinator is the new inode's partition; inode key 0 stands for the inode to come. With last_result_
+/// set, nothing was made and nothing is recorded: another partition may be tried.
+Task<Result<Attr>> CreateOp::try_tx(std::uint64_t partition, std::int64_t left_ms) {
   Transaction tx(ops_, log_, tx_type(args_.mode));
   Result<void> added = tx.add_dentry(args_.dir, args_.name);
   if (!added.ok()) co_return fail(added.error());
@@ -195,13 +199,15 @@ Task<Result<Attr>> CreateOp::try_tx(std::uint64_t partition) {
   item.mp_id = partition;
   if (home != nullptr) item.mp_members = home->member_list();
   if (!log_.write(Step::kInodeSent)) co_return stopped();
+  CallMode mode;
+  mode.budget_ms = ops_.create_budget_ms(left_ms);
   Answer<wire::TxInodeReply> made =
-      co_await ops_.client().send<wire::TxCreateInodeReq>(partition, std::move(req), CallMode{});
+      co_await ops_.client().send<wire::TxCreateInodeReq>(partition, std::move(req), mode);
   if (!made.ok()) {
     last_result_ = made.result;
     tell_quota(made.result, quota_ids_, &made.error);
     if (made.result == CFS_RC_NOT_EXIST) made.error.code = EDQUOT;  // as in MetaOps::create_inode
-    co_return fail(made.result, made.error);
+    co_return answer_error(made.result, made.error);
   }
   Result<void> known = tx.adopt(partition, std::move(made.reply.tx));
   if (!known.ok()) co_return fail(known.error());

@@ -34,7 +34,7 @@ class CreateOp final : NameOp {
   Task<Result<Attr>> resume_name();
   [[nodiscard]] bool transactional() const;
   Task<Result<Attr>> run_tx();
-  Task<Result<Attr>> try_tx(std::uint64_t partition);
+  Task<Result<Attr>> try_tx(std::uint64_t partition, std::int64_t left_ms);
   Task<Result<Attr>> end_tx(Transaction& tx);
   Task<Result<Attr>> resume_tx();
   Task<Result<Attr>> answer();

@@ -2,6 +2,9 @@
 /// Interrupted FUSE requests; contracts in fuse_call.h.
 #include "daemon/fuse/fuse_call.h"
 
+#include <unistd.h>
+
+#include <cerrno>
 #include <csignal>
 #include <fstream>
 
@@ -43,8 +46,10 @@ Task<void> FuseCall::end_when_killed(std::shared_ptr<FuseCall> self) {
 }
 
 bool thread_was_killed(pid_t pid) {
-  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
-  if (!status) return true;  // gone already
+  const std::string path = "/proc/" + std::to_string(pid) + "/status";
+  std::ifstream status(path);
+  // Gone already? That it cannot be read for another reason (no descriptor left) says nothing.
+  if (!status) return ::access(path.c_str(), F_OK) != 0 && (errno == ENOENT || errno == ESRCH);
   std::string key;
   std::string value;
   while (status >> key && std::getline(status, value)) {

@@ -278,6 +278,11 @@ Task<Result<void>> FuseSession::load_page(DirHandle* dir, std::uint64_t position
     const DirHandle::Page start = dir->pages[at];
     auto page = co_await volume_->readdir(dir->ino, start.marker, kDirPage);
     if (!page) co_return page.error();
+    if (at >= dir->pages.size() || dir->pages[at].first != start.first) {  // rewound meanwhile
+      if (dir->pages.empty()) dir->pages.push_back({2, {}});
+      at = 0;
+      continue;
+    }
     dir->loaded = std::move(*page);
     dir->loaded_at = start.first;
     dir->have = true;

@@ -52,6 +52,26 @@ class Requests {
   std::uint64_t before_;
 };
 
+/// What one partition refuses, another may take; only the last refusal is the operation's answer.
+TEST_F(TxTest, AnotherPartitionMakesTheInode) {
+  use_mask("all");
+  refuse(CFS_MOP_TX_CREATE_INODE, CFS_RC_INODE_FULL);
+  Progress progress;
+  const Result<Attr> made =
+      await(volume_->create(kRoot, "f", S_IFREG | 0644, {}, Caller{1000, 100}, progress));
+  ASSERT_TRUE(made.ok()) << made.error().text();
+  EXPECT_EQ(made->ino, lookup(kRoot, "f")->ino);
+  refuse(CFS_MOP_TX_CREATE_INODE, CFS_RC_INODE_FULL, 100);
+  Progress failed;
+  EXPECT_FALSE(
+      await(volume_->create(kRoot, "g", S_IFREG | 0644, {}, Caller{1000, 100}, failed)).ok());
+  cluster_->faults().clear();
+  Progress next(failed.record(), true);  // the answer was given: it is not made after all
+  EXPECT_FALSE(
+      await(volume_->create(kRoot, "g", S_IFREG | 0644, {}, Caller{1000, 100}, next)).ok());
+  EXPECT_EQ(ENOENT, lookup(kRoot, "g").code());
+}
+
 // ---------------------------------------------------------------- what the mask says
 
 struct MaskCase {
