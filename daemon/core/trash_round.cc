@@ -86,9 +86,8 @@ Task<void> Trash::release() {
   req.ino = trash_;
   req.lock_id = lock_id_;
   locked_ = false;
-  constexpr std::int64_t kPatienceMs = 1000;  // else the lease ends by itself
-  ops_.client().limit_budget(kPatienceMs);
-  (void)co_await ops_.client().send_to<wire::LockDirReq>(trash_, std::move(req));
+  constexpr CallMode kPatience{.budget_ms = 1000};  // else the lease ends by itself
+  (void)co_await ops_.client().send_to<wire::LockDirReq>(trash_, std::move(req), kPatience);
 }
 
 // ---------------------------------------------------------------- rebuild

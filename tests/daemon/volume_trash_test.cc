@@ -287,6 +287,36 @@ TEST_P(TrashTest, OneClientWorksAtATime) {
   EXPECT_EQ((Names{"f", "g"}), names(current()));
 }
 
+/// An operation that runs while the volume closes, beside the release of the lock.
+class TrashCloseTest : public TrashTest {};
+INSTANTIATE_TEST_SUITE_P(Masks, TrashCloseTest, ::testing::Values("rename"));
+
+TEST_P(TrashCloseTest, ARunningRenameIsLeftToTheNextDaemon) {
+  const Ino f = make(kRoot, "f");
+  round();  // holds the lock
+  arm(mini::FaultKind::kForceResult, CFS_MOP_LOCK_DIR, CFS_RC_AGAIN, mini::Fault::kForever);
+  arm(mini::FaultKind::kForceResult, CFS_MOP_TX_CREATE_DENTRY, CFS_RC_TX_CONFLICT,
+      mini::Fault::kForever);
+  arm(mini::FaultKind::kDelay, CFS_MOP_TX_CREATE, 300);  // so that its parts follow the close
+  alignas(8) unsigned char record[Progress::kBytes] = {};
+  Progress fresh(record, false);
+  std::future<int> code = std::async(std::launch::async, [&] {
+    const Result<Attr> done =
+        await(volume_->rename(kRoot, "f", kRoot, "g", true, fresh, RenameHints{}));
+    return done.ok() ? 0 : done.error().code;
+  });
+  std::this_thread::sleep_for(Millis(100));
+  await(close_volume(volume_));
+  EXPECT_EQ(ESHUTDOWN, code.get());
+  cluster_->faults().clear();
+  mount();
+  Progress resumed(record, true);
+  const Result<Attr> done =
+      await(volume_->rename(kRoot, "f", kRoot, "g", true, resumed, RenameHints{}));
+  ASSERT_TRUE(done.ok()) << done.error().text();
+  EXPECT_EQ(f, lookup(kRoot, "g")->ino);
+}
+
 TEST(TrashNames, FlatNamesComeApart) {
   EXPECT_EQ((Names{"a", "b", "c"}), split_flat("|__|a|__|b|__|c"));
   EXPECT_EQ((Names{"a", "b"}), split_flat("a|__|b"));
