@@ -146,23 +146,24 @@ Task<Result<Ino>> Trash::current() {
   co_return current;
 }
 
-Task<Result<wire::ReadDirReply>> Trash::page(Ino dir, std::string marker) {
+Task<Result<wire::ReadDirReply>> Trash::page(Ino dir, std::string marker, CallMode mode) {
   wire::ReadDirLimitReq req;
   req.pino = dir;
   req.marker = std::move(marker);
   req.limit = kPage;
-  Answer<wire::ReadDirReply> got = co_await ops_.client().send_to<wire::ReadDirLimitReq>(
-      dir, std::move(req), CallMode{.read = true});
+  Answer<wire::ReadDirReply> got =
+      co_await ops_.client().send_to<wire::ReadDirLimitReq>(dir, std::move(req), mode);
   if (!got.ok()) co_return answer_error(got.result, got.error);
   co_return std::move(got.reply);
 }
 
-/// The name of an inode in a directory; empty when it has none.
-Task<std::string> Trash::name_of(Ino dir, Ino ino) {
+/// The name of an inode in a directory; empty when it has none. Asks the leader only: a follower may
+/// not have the name yet, and whoever believes that there is none takes away links.
+Task<Result<std::string>> Trash::name_of(Ino dir, Ino ino) {
   std::string marker;
   for (;;) {
-    Result<wire::ReadDirReply> got = co_await page(dir, marker);
-    if (!got.ok()) co_return std::string();
+    Result<wire::ReadDirReply> got = co_await page(dir, marker, CallMode{});
+    if (!got.ok()) co_return got.error();
     for (const wire::Dentry& d : got->children) {
       if (d.ino == ino) co_return d.name;
     }
@@ -223,7 +224,9 @@ Task<Result<Attr>> Trash::move(Ino dir, std::string name, bool is_dir, Progress&
 Task<Result<Attr>> Trash::resume_move(Ino dir, std::string name, bool is_dir, ProgressRecord found,
                                       Progress& progress) {
   const Ino to = found.new_dir;
-  std::string target = co_await name_of(to, found.ino);
+  Result<std::string> there = co_await name_of(to, found.ino);
+  if (!there.ok()) co_return there.error();  // the record stays as it is
+  std::string target = std::move(there).value();
   if (target.empty()) {
     target = flat_name(dir, name);
     if (target.size() > CFS_NAME_BYTES_MAX) target = short_name(name, found.ino);

@@ -75,8 +75,9 @@ class Trash {
   Task<Result<Attr>> move_as(Ino dir, std::string name, bool is_dir, Ino to, std::string target,
                              Progress& progress);
   Task<void> note_long_name(Ino ino, std::string name);
-  Task<std::string> name_of(Ino dir, Ino ino);
-  Task<Result<wire::ReadDirReply>> page(Ino dir, std::string marker);
+  Task<Result<std::string>> name_of(Ino dir, Ino ino);
+  Task<Result<wire::ReadDirReply>> page(Ino dir, std::string marker,
+                                        CallMode mode = CallMode{.read = true});
 
   // trash_round.cc: background work
   [[nodiscard]] std::int64_t clock() const;

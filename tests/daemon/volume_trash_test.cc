@@ -224,6 +224,31 @@ TEST_P(TrashTest, ADaemonMayDieAtEveryStep) {
   }
 }
 
+/// The name that the former daemon chose is not the one that comes first to mind.
+TEST_P(TrashTest, AnUnreadableTrashLeavesTheRecord) {
+  make(kRoot, "x");
+  ASSERT_TRUE(unlink(kRoot, "x").ok());
+  const Ino x = make(kRoot, "x");
+  alignas(8) unsigned char record[Progress::kBytes] = {};
+  Progress fresh(record, false);
+  impl().ops().progress_hook = [](ProgressOp, Step step, bool stored) {
+    return stored && (step == Step::kNewNameMade || step == Step::kTxCommit);
+  };
+  EXPECT_EQ(ECANCELED, await(volume_->unlink(kRoot, "x", false, fresh)).code());
+  new_daemon();
+  const std::string before(reinterpret_cast<char*>(record), sizeof(record));
+  arm(mini::FaultKind::kForceResult, CFS_MOP_READ_DIR_LIMIT, CFS_RC_ARG_MISMATCH);
+  Progress resumed(record, true);
+  EXPECT_FALSE(await(volume_->unlink(kRoot, "x", false, resumed)).ok());
+  EXPECT_EQ(before, std::string(reinterpret_cast<char*>(record), sizeof(record)));
+  const Result<Attr> done = await(volume_->unlink(kRoot, "x", false, resumed));
+  ASSERT_TRUE(done.ok()) << done.error().text();
+  EXPECT_EQ(x, done->ino);
+  expect_links(x, 1);
+  EXPECT_EQ(Names{".Trash"}, names(kRoot));
+  EXPECT_EQ(2u, names(current()).size());
+}
+
 // ---------------------------------------------------------------- background
 
 TEST_P(TrashTest, DirectoriesAreRebuilt) {
