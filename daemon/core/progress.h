@@ -49,6 +49,7 @@ enum class Step : std::uint8_t {
   kTxStarted = 14,     ///< transaction `tx_id` exists; its parts may have been sent
   kTxCommit = 15,      ///< TxCommit(tx_id) may have been sent
   kRestoreLink = 16,   ///< rmdir lost a race: LinkInode(ino, uniq_link) may have been sent
+  kTrashBack = 17,     ///< rmdir into the trash took a filled directory: goes back from `uniq_old`
   kDone = 255,         ///< finished with `err`, `ino`, `nlink`
 };
 
@@ -66,15 +67,16 @@ struct ProgressRecord {
   std::uint64_t fingerprint = 0;  ///< of the request: a record of another one is no record
   std::uint64_t ino = 0;
   std::uint64_t old_ino = 0;  ///< rename: what the new name meant before
-  std::uint64_t uniq_link = 0, uniq_unlink = 0, uniq_old = 0;
-  std::uint64_t tm_id = 0;   ///< coordinator's meta partition
-  std::int64_t wrote_s = 0;  ///< unix seconds
+  std::uint64_t uniq_link = 0, uniq_unlink = 0;
+  std::uint64_t uniq_old = 0;  ///< id, or the directory that a name comes back from (trash)
+  std::uint64_t tm_id = 0;     ///< coordinator's meta partition
+  std::int64_t wrote_s = 0;    ///< unix seconds
   char tx_id[24] = {};
   std::uint32_t nlink = 0;
   std::int32_t err = 0;
   std::uint32_t mode = 0;  ///< st_mode of `ino`
   std::uint32_t old_mode = 0;
-  std::uint64_t new_dir = 0;  ///< trash: where the name goes
+  std::uint64_t new_dir = 0;  ///< trash: where the name goes, its old directory when it comes back
 };
 static_assert(sizeof(ProgressRecord) * 2 <= Progress::kBytes);
 

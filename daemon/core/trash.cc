@@ -223,7 +223,8 @@ Task<Result<Attr>> Trash::move(Ino dir, std::string name, bool is_dir, Progress&
 /// new name.
 Task<Result<Attr>> Trash::resume_move(Ino dir, std::string name, bool is_dir, ProgressRecord found,
                                       Progress& progress) {
-  const Ino to = found.new_dir;
+  const bool back = found.new_dir == dir;  // it was to leave the trash again
+  const Ino to = back ? found.uniq_old : found.new_dir;
   Result<std::string> there = co_await name_of(to, found.ino);
   if (!there.ok()) co_return there.error();  // the record stays as it is
   std::string target = std::move(there).value();
@@ -231,7 +232,13 @@ Task<Result<Attr>> Trash::resume_move(Ino dir, std::string name, bool is_dir, Pr
     target = flat_name(dir, name);
     if (target.size() > CFS_NAME_BYTES_MAX) target = short_name(name, found.ino);
   }
-  Result<Attr> done = co_await move_as(dir, name, is_dir, to, target, progress);
+  Result<Attr> done = make_error(EIO, {});
+  if (back) {
+    const Attr moved{.ino = found.ino, .mode = found.mode, .nlink = 2};
+    done = co_await move_back(dir, name, to, target, moved, progress);
+    co_return done;
+  }
+  done = co_await move_as(dir, name, is_dir, to, target, progress);
   if (done.ok() || done.error().code != ENOENT) co_return done;
   // gone under the old name: moved by the former daemon, and since then by the trash's own work
   Result<wire::InodeInfo> info = co_await ops_.inode(found.ino);
@@ -260,7 +267,49 @@ Task<Result<Attr>> Trash::move_as(Ino dir, std::string name, bool is_dir, Ino to
   const int code = done.ok() ? 0 : done.error().code;
   if (code == EEXIST || code == EDQUOT || code == ENOSPC) {
     done = co_await erase(dir, name, is_dir, 0, again);
+  } else if (is_dir && done.ok()) {
+    done = co_await keep_if_empty(dir, name, to, target, *done, progress);
   }
+  co_return done;
+}
+
+/// Another host may have filled the directory between the check and the move. One that the trash's
+/// own work has moved on was empty; that work fills directories, too, but none with a flat name.
+Task<Result<Attr>> Trash::keep_if_empty(Ino dir, std::string name, Ino to, std::string target,
+                                        Attr moved, Progress& progress) {
+  if (target.find(kSlash) == std::string::npos) co_return moved;
+  Result<wire::InodeInfo> info = co_await ops_.inode(moved.ino);
+  if (!info.ok() && info.error().code == ESHUTDOWN) co_return info.error();
+  if (!info.ok() || check_empty(*info).ok()) co_return moved;
+  Result<wire::LookupReply> there = co_await ops_.lookup(to, target);
+  if (!there.ok() && there.error().code == ESHUTDOWN) co_return there.error();
+  if (!there.ok() || there->ino != moved.ino) co_return moved;
+  Progress old(progress.record(), true);
+  ProgressLog log(old, ProgressOp::kTrash, print_of(dir, name, true), &ops_.progress_hook);
+  log.record().new_dir = dir;
+  log.record().uniq_old = to;
+  if (!log.write(Step::kTrashBack)) co_return make_error(ECANCELED, "abandoned");
+  Result<Attr> done = co_await move_back(dir, name, to, target, moved, progress);
+  co_return done;
+}
+
+/// The rename keeps the record's `new_dir` and `uniq_old`, since it replaces nothing. Where the name
+/// has been taken or the trash has moved the directory on, it stays in the trash and the name was
+/// removed.
+Task<Result<Attr>> Trash::move_back(Ino dir, std::string name, Ino from, std::string target,
+                                    Attr moved, Progress& progress) {
+  Progress begun(progress.record(), true);
+  const RenameHints none;
+  RenameOp op(ops_, begun,
+              RenameOp::Args{from, target, dir, name, true, none, print_of(dir, name, true)});
+  Result<Attr> done = co_await op.run();
+  if (done.ok()) co_return make_error(ENOTEMPTY, "got an entry while it was removed");
+  const int code = done.error().code;
+  if (code == ESHUTDOWN || code == ECANCELED) co_return done;
+  spdlog::error(
+      "rmdir: directory {} got an entry while it was removed and stays in the trash as \"{}\": {}",
+      moved.ino, target, done.error().text());
+  if (code == EEXIST || code == ENOENT) co_return moved;
   co_return done;
 }
 

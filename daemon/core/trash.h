@@ -74,6 +74,10 @@ class Trash {
                                  Progress& progress);
   Task<Result<Attr>> move_as(Ino dir, std::string name, bool is_dir, Ino to, std::string target,
                              Progress& progress);
+  Task<Result<Attr>> keep_if_empty(Ino dir, std::string name, Ino to, std::string target,
+                                   Attr moved, Progress& progress);
+  Task<Result<Attr>> move_back(Ino dir, std::string name, Ino from, std::string target, Attr moved,
+                               Progress& progress);
   Task<void> note_long_name(Ino ino, std::string name);
   Task<Result<std::string>> name_of(Ino dir, Ino ino);
   Task<Result<wire::ReadDirReply>> page(Ino dir, std::string marker,

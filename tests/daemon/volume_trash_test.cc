@@ -224,6 +224,66 @@ TEST_P(TrashTest, ADaemonMayDieAtEveryStep) {
   }
 }
 
+/// Dies when its rename has begun, then another host makes an entry, then it dies at each later step.
+TEST_P(TrashTest, ADirectoryThatWasFilledMeanwhileComesBack) {
+  for (int stop = 0, more = 1; more != 0; ++stop) {
+    SCOPED_TRACE("died again at " + std::to_string(stop));
+    const std::string name = "d" + std::to_string(stop);
+    const Ino d = make(kRoot, name, S_IFDIR | 0755);
+    alignas(8) unsigned char record[Progress::kBytes] = {};
+    Progress fresh(record, false);
+    impl().ops().progress_hook = [](ProgressOp op, Step, bool stored) {
+      return op == ProgressOp::kTrash && stored;
+    };
+    EXPECT_EQ(ECANCELED, await(volume_->unlink(kRoot, name, true, fresh)).code());
+    new_daemon();
+    const Ino f = make(d, "f");
+    int seen = 0;
+    bool hit = false;
+    impl().ops().progress_hook = [&](ProgressOp, Step, bool) {
+      hit = hit || seen++ == stop;
+      return hit;
+    };
+    Progress resumed(record, true);
+    Result<Attr> done = await(volume_->unlink(kRoot, name, true, resumed));
+    impl().ops().progress_hook = {};
+    more = hit ? 1 : 0;
+    if (hit) {
+      new_daemon();
+      Progress again(record, true);
+      done = await(volume_->unlink(kRoot, name, true, again));
+    }
+    EXPECT_EQ(ENOTEMPTY, done.code());
+    Progress once_more(record, true);
+    EXPECT_EQ(ENOTEMPTY, await(volume_->unlink(kRoot, name, true, once_more)).code());
+    const Result<Attr> back = lookup(kRoot, name);
+    EXPECT_EQ(d, back.ok() ? back->ino : 0);
+    expect_links(d, 3);
+    EXPECT_EQ(f, lookup(d, "f")->ino);
+    EXPECT_TRUE(names(current()).empty());
+    if (HasFailure()) return;
+  }
+}
+
+/// The old name belongs to somebody else by then: the filled directory stays in the trash.
+TEST_P(TrashTest, AFilledDirectoryStaysWhenItsNameIsTaken) {
+  const Ino d = make(kRoot, "d", S_IFDIR | 0755);
+  alignas(8) unsigned char record[Progress::kBytes] = {};
+  Progress fresh(record, false);
+  impl().ops().progress_hook = [](ProgressOp, Step step, bool stored) {
+    return stored && step == Step::kDone;
+  };
+  EXPECT_EQ(ECANCELED, await(volume_->unlink(kRoot, "d", true, fresh)).code());
+  new_daemon();
+  make(d, "f");
+  const Ino other = make(kRoot, "d");
+  Progress resumed(record, true);
+  EXPECT_EQ(d, await(volume_->unlink(kRoot, "d", true, resumed))->ino);
+  EXPECT_EQ(other, lookup(kRoot, "d")->ino);
+  EXPECT_EQ(d, lookup(current(), "|__|d")->ino);
+  expect_links(d, 3);
+}
+
 /// The name that the former daemon chose is not the one that comes first to mind.
 TEST_P(TrashTest, AnUnreadableTrashLeavesTheRecord) {
   make(kRoot, "x");
