@@ -16,6 +16,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <unordered_map>
 
 #include "daemon/core/op_unlink.h"
@@ -57,8 +58,9 @@ class Trash {
 
   /// One round of background work, if this client gets the lock of .Trash.
   Task<void> round();
-  /// Let go of the lock.
-  Task<void> release();
+  /// No more rounds: the running one ends after its current operation (a while is waited for that),
+  /// so that nothing is left half deleted. Then let go of the lock.
+  Task<void> finish();
   std::int64_t (*now_s)() = nullptr;  ///< tests only: another clock
   bool paused = false;                ///< tests only: the volume runs no rounds by itself
 
@@ -85,11 +87,15 @@ class Trash {
 
   // trash_round.cc: background work
   [[nodiscard]] std::int64_t clock() const;
+  Task<void> work();
   Task<bool> hold_lock();
+  Task<bool> go_on();
+  Task<void> release();
   Task<void> rebuild();
   Task<void> rebuild_entry(Ino current, wire::Dentry entry);
   Task<std::string> original_name(wire::Dentry entry);
   Task<void> expire();
+  Task<bool> is_due(wire::Dentry entry);
   Task<void> rotate(wire::InodeInfo current);
   Task<bool> delete_tree(Ino dir, std::string name, Ino ino, int depth);
   Task<bool> delete_entry(Ino dir, wire::Dentry entry, int depth);
@@ -101,7 +107,8 @@ class Trash {
   Ino trash_ = 0;  ///< .Trash, 0 until it was seen
   std::uint64_t lock_id_ = 0;
   std::int64_t lock_until_s_ = 0, expire_at_s_ = 0;
-  bool locked_ = false;
+  bool locked_ = false, in_round_ = false, ending_ = false;
+  std::set<Ino> deleting_;  ///< expired directories whose deletion has begun
 };
 
 /// Parts of the path that a name in Current stands for; empty when it is none of those.

@@ -3,6 +3,7 @@
 ///
 /// Purpose  Directories are rebuilt from the flat names in Current; a quarter of the interval after
 ///          it was made Current becomes Expired_<time>, which is deleted an interval later.
+/// Lock     A lease that is renewed while a round runs; a round that loses it stops.
 /// Failure  Whatever fails is logged at most once per round and tried again by the next one.
 /// Source   CubeFS v3.5.3 sdk/meta/trash.go (deleteTask, buildDeletedFileParentDirs, LockDir).
 #include <spdlog/spdlog.h>
@@ -50,13 +51,23 @@ std::int64_t Trash::clock() const {
 }
 
 Task<void> Trash::round() {
-  if (!on() || root_.ino == 0) co_return;
-  Result<Ino> dir = co_await current();
-  if (!dir.ok()) co_return;
-  const bool mine = co_await hold_lock();
+  if (!on() || root_.ino == 0 || in_round_) co_return;
+  in_round_ = true;
+  co_await work();
+  in_round_ = false;
+}
+
+/// The lock first: a client that does not get it asks for nothing else.
+Task<void> Trash::work() {
+  if (trash_ == 0) {
+    Result<Ino> dir = co_await current();
+    if (!dir.ok()) co_return;
+  }
+  bool mine = co_await go_on();
   if (!mine) co_return;
   co_await rebuild();
-  if (clock() < expire_at_s_) co_return;
+  mine = co_await go_on();
+  if (!mine || clock() < expire_at_s_) co_return;
   expire_at_s_ = clock() + ops_.views().last_stat().trash_interval_min * 60 / 4;
   co_await expire();
 }
@@ -77,7 +88,26 @@ Task<bool> Trash::hold_lock() {
       co_await ops_.client().send_to<wire::LockDirReq>(trash_, std::move(req));
   locked_ = got.ok() && got.reply.status == CFS_RC_OK;
   lock_until_s_ = clock() + (locked_ ? kRenewS : kRetryS);
+  if (got.result == CFS_RC_NOT_EXIST) trash_ = 0;  // somebody removed it: look it up next time
   co_return locked_;
+}
+
+/// May a round do one thing more?
+Task<bool> Trash::go_on() {
+  if (ending_) co_return false;
+  const bool mine = co_await hold_lock();
+  co_return mine && !ending_;
+}
+
+Task<void> Trash::finish() {
+  constexpr std::int64_t kPatienceMs = 2000;  // servers that do not answer cannot hold up the close
+  ending_ = true;
+  const std::int64_t end = Loop::now_ms() + kPatienceMs;
+  while (in_round_ && Loop::now_ms() < end) {
+    const int slept = co_await ops_.loop().sleep(Millis(10));
+    if (slept != 0) break;
+  }
+  co_await release();
 }
 
 Task<void> Trash::release() {
@@ -101,6 +131,8 @@ Task<void> Trash::rebuild() {
     if (!got.ok()) co_return;
     for (const wire::Dentry& entry : got->children) {
       if (entry.name.find("|__|") == std::string::npos) continue;
+      const bool mine = co_await go_on();
+      if (!mine) co_return;
       co_await rebuild_entry(*dir, entry);
     }
     if (got->children.size() < kPage) co_return;
@@ -131,6 +163,7 @@ Task<void> Trash::rebuild_entry(Ino current, wire::Dentry entry) {
   parts.pop_back();
   Ino at = current;
   for (const std::string& part : parts) {
+    if (ending_) co_return;
     Result<Ino> next = co_await directory(at, part, root_);
     if (!next.ok()) co_return;
     at = *next;
@@ -153,16 +186,33 @@ Task<void> Trash::rebuild_entry(Ino current, wire::Dentry entry) {
 
 // ---------------------------------------------------------------- expiry
 
-Task<void> Trash::expire() {
+/// The stamp is in the time zone of the client that made it, so it alone does not decide: the server's
+/// time of the directory's last change must lie an interval back, too. Deleting changes that time.
+Task<bool> Trash::is_due(wire::Dentry entry) {
   const std::int64_t keep_s = ops_.views().last_stat().trash_interval_min * 60;
+  const std::int64_t at = expired_at(entry.name);
+  if (at < 0 || at + keep_s > clock()) co_return false;
+  if (deleting_.count(entry.ino) != 0) co_return true;
+  Result<wire::InodeInfo> info = co_await ops_.inode(entry.ino);
+  if (!info.ok()) co_return info.error().code == ENOENT;
+  co_return info->mtime + keep_s <= clock();
+}
+
+Task<void> Trash::expire() {
   Result<wire::ReadDirReply> got = co_await page(trash_, {});
   if (!got.ok()) co_return;
   for (const wire::Dentry& entry : got->children) {
-    const std::int64_t at = expired_at(entry.name);
-    if (at < 0 || at + keep_s > clock()) continue;
+    const bool due = co_await is_due(entry);
+    const bool mine = co_await go_on();
+    if (!mine) co_return;
+    if (!due) continue;
+    deleting_.insert(entry.ino);
     const bool gone = co_await delete_tree(trash_, entry.name, entry.ino, 0);
+    if (gone) deleting_.erase(entry.ino);
     if (!gone) spdlog::warn("trash: {} cannot be deleted completely, later again", entry.name);
   }
+  const bool mine = co_await go_on();
+  if (!mine) co_return;
   Result<wire::LookupReply> current = co_await ops_.lookup(trash_, kCurrent);
   if (!current.ok()) co_return;
   Result<wire::InodeInfo> info = co_await ops_.inode(current->ino);
@@ -208,6 +258,8 @@ Task<bool> Trash::delete_tree(Ino dir, std::string name, Ino ino, int depth) {
 }
 
 Task<bool> Trash::delete_entry(Ino dir, wire::Dentry entry, int depth) {
+  const bool mine = co_await go_on();
+  if (!mine) co_return false;
   if (S_ISDIR(wire::from_go_mode(entry.type))) {
     const bool gone = co_await delete_tree(dir, entry.name, entry.ino, depth + 1);
     co_return gone;

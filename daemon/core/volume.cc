@@ -99,7 +99,7 @@ Task<void> VolumeImpl::close() {
   views_->on_data_change({});
   views_->on_meta_change({});
   views_->stop();
-  co_await trash_.release();
+  co_await trash_.finish();
   ops_.client().close();
   idle_.reset();
   if (running_ != 0) co_await idle_.wait();

@@ -15,6 +15,10 @@ std::int64_t clock_shift_s = 0;
 std::int64_t shifted_now() {
   return ::time(nullptr) + clock_shift_s;
 }
+/// Every look at it takes a minute.
+std::int64_t creeping_now() {
+  return ::time(nullptr) + (clock_shift_s += 60);
+}
 
 class TrashTest : public VolumeTest, public ::testing::WithParamInterface<const char*> {
  protected:
@@ -39,6 +43,9 @@ class TrashTest : public VolumeTest, public ::testing::WithParamInterface<const 
   static Task<bool> run_round(Trash* trash) {
     co_await trash->round();
     co_return true;
+  }
+  static Task<void> run_beside(std::shared_ptr<Volume> volume) {
+    co_await static_cast<VolumeImpl&>(*volume).trash().round();
   }
   void round() {
     impl().trash().now_s = shifted_now;
@@ -370,6 +377,87 @@ TEST_P(TrashTest, OneClientWorksAtATime) {
   clock_shift_s = 61;
   round();
   EXPECT_EQ((Names{"f", "g"}), names(current()));
+}
+
+TEST_P(TrashTest, AStampOfAnotherTimeZoneDeletesNothingEarly) {
+  const Ino old = make(trash_, "Expired_2020-01-01-000000", S_IFDIR | 0755);
+  const Ino f = make(old, "f");
+  round();
+  expect_links(f, 1);
+  clock_shift_s = 59 * 60;
+  round();
+  expect_links(f, 1);
+  clock_shift_s = 76 * 60;
+  round();
+  EXPECT_EQ(Names{"Current"}, names(trash_));
+  expect_links(f, 0);
+}
+
+TEST_P(TrashTest, ARoundThatLosesTheLockStops) {
+  round();  // takes it
+  constexpr std::size_t kFiles = 60;
+  for (std::size_t i = 0; i < kFiles; ++i) {
+    const std::string name = "f" + std::to_string(i);
+    make(kRoot, name);
+    ASSERT_TRUE(unlink(kRoot, name).ok());
+  }
+  arm(mini::FaultKind::kForceResult, CFS_MOP_LOCK_DIR, CFS_RC_EXIST, mini::Fault::kForever);
+  impl().trash().now_s = creeping_now;
+  await(run_round(&impl().trash()));
+  std::size_t flat = 0;
+  for (const std::string& name : names(current())) flat += name[0] == '|' ? 1 : 0;
+  EXPECT_GT(flat, kFiles / 4);
+  EXPECT_LT(flat, kFiles);
+}
+
+TEST_P(TrashTest, ADeletionThatLosesTheLockStops) {
+  const Ino old = make(trash_, "Expired_2020-01-01-000000", S_IFDIR | 0755);
+  constexpr std::size_t kFiles = 60;
+  for (std::size_t i = 0; i < kFiles; ++i) make(old, "f" + std::to_string(i));
+  round();  // takes it
+  clock_shift_s = 61 * 60;
+  round();  // renews it
+  make(trash_, "Expired_2020-01-01-000001", S_IFDIR | 0755);
+  const Ino more = make(trash_, "Expired_2020-01-01-000002", S_IFDIR | 0755);
+  for (std::size_t i = 0; i < kFiles; ++i) make(more, "f" + std::to_string(i));
+  clock_shift_s = 78 * 60;  // the lease is to be renewed after 13 looks at the clock
+  arm(mini::FaultKind::kForceResult, CFS_MOP_LOCK_DIR, CFS_RC_EXIST, mini::Fault::kForever);
+  impl().trash().now_s = creeping_now;
+  await(run_round(&impl().trash()));
+  EXPECT_GT(names(more).size(), kFiles / 2);
+  EXPECT_LT(names(more).size(), kFiles);
+}
+
+TEST_P(TrashTest, WhoDoesNotHoldTheLockAsksForNothingElse) {
+  auto opened = await(Volume::open(loop_.loop(), config()));
+  ASSERT_TRUE(opened.ok());
+  auto& other = static_cast<VolumeImpl&>(**opened);
+  other.trash().paused = true;
+  await(run_round(&other.trash()));
+  round();  // refused
+  clock_shift_s = 61;
+  const std::uint64_t before = volume_->counters().meta_requests;
+  round();
+  EXPECT_EQ(before + 1, volume_->counters().meta_requests);
+  round();
+  EXPECT_EQ(before + 1, volume_->counters().meta_requests);
+  await(close_volume(*opened));
+}
+
+TEST_P(TrashTest, ACloseLeavesNothingHalfDeleted) {
+  const Ino old = make(trash_, "Expired_2020-01-01-000000", S_IFDIR | 0755);
+  std::map<std::string, Ino> files;
+  for (const char* name : {"f", "g", "h"}) files[name] = make(old, name);
+  const bool tx = std::string(GetParam()) == "all";
+  arm(mini::FaultKind::kDelay, tx ? CFS_MOP_TX_DELETE_DENTRY : CFS_MOP_DELETE_DENTRY, 400);
+  clock_shift_s = 61 * 60;
+  impl().trash().now_s = shifted_now;
+  loop_.loop().post([this] { loop_.loop().spawn(run_beside(volume_)); });
+  std::this_thread::sleep_for(Millis(150));
+  new_daemon();
+  for (const std::string& name : names(old)) files.erase(name);
+  EXPECT_EQ(1u, files.size());
+  for (const auto& [name, ino] : files) EXPECT_EQ(ENOENT, getattr(ino).code()) << name;
 }
 
 /// An operation that runs while the volume closes, beside the release of the lock.
