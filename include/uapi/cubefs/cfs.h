@@ -41,8 +41,8 @@
  * Changelog
  *   1.0  first.
  *   1.1  CFS_LOOKUP_EXTENTS with CFS_ATTR_EXTENTS; CFS_RENAME_TARGET_KNOWN and the modes in rename; CFS_OP_TMPFILE;
- *        CFS_IOC_ABORT; four counts in struct cfs_stats. All are hints or new numbers: a 1.0 daemon ignores unknown request flags and answers ENOSYS
- *        to an unknown operation, which fails O_TMPFILE; a 1.0 kernel sends none of them.
+ *        CFS_IOC_ABORT; four counts in struct cfs_stats. All are hints or new numbers: a 1.0 daemon ignores unknown
+ *        request flags and answers ENOSYS to an unknown operation, which fails O_TMPFILE; a 1.0 kernel sends none of them.
  */
 #ifndef _UAPI_CUBEFS_CFS_H
 #define _UAPI_CUBEFS_CFS_H
