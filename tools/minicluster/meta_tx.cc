@@ -289,7 +289,8 @@ MetaReply do_tx_create_dentry(MetaCall& c, const wire::TxCreateDentryReq& req) {
   if (rc != CFS_RC_OK) return reply_text(rc, "CreateDentry is over quota");
   const DentryValue value{req.ino, req.mode};
   MetaReply reply = add_dentry(c, req.pino, req.name, value, tx.tx_id);
-  // also when it was there: the server's rollback does not know whose it is, only which inode's
+  // Also when it was there, as CubeFS 3.3 does, the worse case for a client: its rollback does not know whose the name
+  // is, only which inode's. 3.4 and later refuse every name that the transaction has not made itself.
   if (reply.result == CFS_RC_OK) {
     c.store.put_tx_dentry(req.pino, req.name, {tx.tx_id, TxDentryUndo::kCreated, value});
   }
