@@ -124,6 +124,8 @@ MasterApi::MasterApi(Cluster& cluster) : cluster_(cluster) {
       {"/mini/fault", &MasterApi::mini_fault},
       {"/mini/stats", &MasterApi::mini_stats},
       {"/mini/topology", &MasterApi::mini_topology},
+      {"/mini/fill", &MasterApi::mini_fill},
+      {"/mini/empty", &MasterApi::mini_empty},
   };
 }
 

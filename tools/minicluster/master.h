@@ -89,6 +89,8 @@ class MasterApi {
   std::string mini_fault(const MasterRequest& r);
   std::string mini_stats(const MasterRequest& r);
   std::string mini_topology(const MasterRequest& r);
+  std::string mini_fill(const MasterRequest& r);
+  std::string mini_empty(const MasterRequest& r);
 
   Cluster& cluster_;
   std::map<std::string, Handler> handlers_;  ///< fixed after construction

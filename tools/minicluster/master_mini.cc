@@ -2,11 +2,13 @@
 /// Requests that only the mini cluster has: faults, statistics, topology.
 ///
 /// Purpose   /mini/fault?action=... , see the table at kActions; /mini/stats counts requests per
-///           node and opcode; /mini/topology shows partitions with their leaders.
+///           node and opcode; /mini/topology shows partitions with their leaders; /mini/fill and
+///           /mini/empty make and remove the files of a large directory, see fill.h.
 /// Failure   Code 2 with a sentence for a request that makes no sense; nothing has changed then.
 #include <functional>
 #include <nlohmann/json.hpp>
 
+#include "tools/minicluster/fill.h"
 #include "tools/minicluster/master.h"
 #include "tools/minicluster/master_views.h"
 
@@ -326,6 +328,25 @@ std::string MasterApi::mini_topology(const MasterRequest& r) {
                     {"leader", cluster_.data().leader_of(id)}});
   }
   return envelope({{"meta", meta}, {"data", data}});
+}
+
+/// vol=, dir= from the volume's root, count=, prefix= (s).
+std::string MasterApi::mini_fill(const MasterRequest& r) {
+  Result<int64_t> count = r.number("count", 0);
+  if (!count || *count <= 0) return wire::encode_error(wire::kMasterParam, "count= is a number");
+  Result<void> filled =
+      fill_directory(cluster_.meta().store(), *cluster_.topology().get(), r.get("vol"),
+                     r.get("dir"), r.get("prefix", "s"), static_cast<uint64_t>(*count));
+  if (!filled) return wire::encode_error(wire::kMasterParam, filled.error().text());
+  return encode_reply(std::string("done"));
+}
+
+/// vol=, dir=: its regular files go.
+std::string MasterApi::mini_empty(const MasterRequest& r) {
+  Result<uint64_t> removed = empty_directory(cluster_.meta().store(), *cluster_.topology().get(),
+                                             r.get("vol"), r.get("dir"));
+  if (!removed) return wire::encode_error(wire::kMasterParam, removed.error().text());
+  return envelope({{"removed", *removed}});
 }
 
 }  // namespace cfs::mini

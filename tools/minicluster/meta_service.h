@@ -66,6 +66,8 @@ class MetaService {
   [[nodiscard]] Counters counters_of(uint64_t partition);
   [[nodiscard]] Usage usage_of(const std::string& volume, UsageKind kind, uint64_t id);
   [[nodiscard]] std::map<std::string, OpCounts> op_counts() const;
+  /// Where all partitions lie: for work on many inodes at once, see fill.h.
+  [[nodiscard]] Store& store() { return store_; }
 
   void set_policy(const ReclaimPolicy& policy);
   [[nodiscard]] ReclaimPolicy policy() const;
