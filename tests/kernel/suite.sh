@@ -145,7 +145,9 @@ export CFS_TEST_DIR=$MNT
 export CFS_TEST_MASTER=$MASTER
 check oracle oracle
 check second-mount second_mount
-export CFS_ORACLE_DIR=/mnt/oracle CFS_TEST_DIR2=$MNT2
+export CFS_ORACLE_DIR=/mnt/oracle CFS_TEST_DIR2=$MNT2 CFS_HUGE_ENTRIES=30000
+CFS_TEST_DAEMON=$(pgrep -o -x cfsd)
+export CFS_TEST_DAEMON
 # Not for this emulated machine: transcripts, whose lifetimes end while it counts; requests of the kernel front end are counted by
 # the channel test.
 NOT_HERE='Transcripts.*'
@@ -159,7 +161,7 @@ if [ "${1:-}" = --fs ]; then
   exit $failed
 fi
 # What the debug kernel leaves to the stock one: many calls that end in the VFS, and large directories.
-LONG_TESTS='Names.ReaddirManyEntries:Names.DeepTree:Data.Large:PosixPath.*:PosixPerm.*Modes:PosixNames.RenameEachOverEach:Directory.*:TwoMounts.*:Tree.Against*'
+LONG_TESTS='Names.ReaddirManyEntries:Names.DeepTree:Data.Large:PosixPath.*:PosixPerm.*Modes:PosixNames.RenameEachOverEach:Directory.*:HugeDirectory.*:TwoMounts.*:Tree.Against*'
 if [ $SHORT = 1 ]; then
   CFS_FSX_OPS=150 CFS_TREE_OPS=40 "$B/tests/fs/fs_suite" --gtest_brief=1 --gtest_filter="-$NOT_HERE:$LONG_TESTS" || failed=1
   "$B/tests/kernel/data_test" --gtest_brief=1 --gtest_filter='*.RefusedAppendsMove:*.SmallFileWithoutTinySlots:*.ReadsTryOtherReplicas:*.ConflictWritesElsewhere' || failed=1

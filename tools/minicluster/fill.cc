@@ -61,11 +61,12 @@ class Batch {
   /// At most `limit` regular files, by name.
   std::vector<std::pair<std::string, uint64_t>> files(const QuotaDir& dir, size_t limit) {
     std::vector<std::pair<std::string, uint64_t>> found;
-    part_of(dir.root)->store.scan_dentries(
-        dir.root, "", [&](std::string_view name, const DentryValue& d) {
-          if ((d.mode & CFS_GOMODE_TYPE) == 0) found.emplace_back(name, d.ino);
-          return found.size() < limit;
-        });
+    part_of(dir.root)->store.scan_dentries(dir.root, "",
+                                           [&](std::string_view name, const DentryValue& d) {
+                                             if ((d.mode & CFS_GOMODE_TYPE) == 0)
+                                               found.emplace_back(name, d.ino);
+                                             return found.size() < limit;
+                                           });
     return found;
   }
 
