@@ -29,6 +29,22 @@ bool must_retry(std::uint8_t result) {
   return result == CFS_RC_ERR || result == CFS_RC_AGAIN;
 }
 
+/// A batch is Ok whatever happened to its names; ours have one, whose outcome is the answer.
+void take_item_status(std::uint8_t op, RawAnswer* answer) {
+  if (op != CFS_MOP_BATCH_DELETE_DENTRY || answer->result != CFS_RC_OK) return;
+  const Result<wire::BatchDeleteDentryReply> reply =
+      wire::decode<wire::BatchDeleteDentryReply>(answer->body);
+  if (!reply.ok() || reply->items.size() != 1) {
+    answer->result = CFS_RC_INIT;
+    answer->lost = true;
+    answer->error = make_error(EIO, "unusable reply to the removal of a name");
+    return;
+  }
+  answer->result = reply->items[0].status;
+  if (answer->result == CFS_RC_OK) return;
+  answer->error = make_error(cfs_result_errno(answer->result), "removal of a name");
+}
+
 Error ending() {
   return make_error(ESHUTDOWN, "the volume is being closed");
 }
@@ -116,6 +132,7 @@ Task<RawAnswer> MetaClient::call(std::uint64_t partition, std::uint8_t op, std::
       vol.tx_conflict_retry_ms > 0 ? vol.tx_conflict_retry_ms : kConflictPauseMs;
   const std::int64_t deadline = Loop::now_ms() + (mode.budget_ms > 0 ? mode.budget_ms : budget_ms_);
   RawAnswer answer = co_await call_once(partition, op, body, mode);
+  take_item_status(op, &answer);
   bool lost = answer.lost;
   for (std::int64_t i = 0; i < tries && answer.result == CFS_RC_TX_CONFLICT; ++i) {
     if (Loop::now_ms() + wait >= deadline) break;
@@ -128,6 +145,7 @@ Task<RawAnswer> MetaClient::call(std::uint64_t partition, std::uint8_t op, std::
     ++retries_;
     mode.budget_ms = std::max<std::int64_t>(1, deadline - Loop::now_ms());
     answer = co_await call_once(partition, op, body, mode);
+    take_item_status(op, &answer);
     lost = lost || answer.lost;
   }
   answer.lost = lost;

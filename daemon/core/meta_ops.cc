@@ -159,13 +159,17 @@ Task<Answer<wire::NoBody>> MetaOps::create_dentry(Ino dir, std::string name, Ino
   co_return got;
 }
 
-Task<Answer<wire::InoReply>> MetaOps::delete_dentry(Ino dir, std::string name, std::int64_t ctime) {
-  wire::DeleteDentryReq req;
+Task<Answer<wire::NoBody>> MetaOps::delete_dentry(Ino dir, std::string name, Ino ino) {
+  wire::BatchDeleteDentryReq req;
   req.pino = dir;
-  req.name = std::move(name);
-  req.inode_create_time_s = ctime;
-  Answer<wire::InoReply> got = co_await client_.send_to<wire::DeleteDentryReq>(dir, std::move(req));
-  co_return got;
+  req.dentries.push_back({std::move(name), ino, 0});
+  Answer<wire::BatchDeleteDentryReply> got =
+      co_await client_.send_to<wire::BatchDeleteDentryReq>(dir, std::move(req));
+  Answer<wire::NoBody> out;
+  out.result = got.result;
+  out.lost = got.lost;
+  out.error = std::move(got.error);
+  co_return out;
 }
 
 Task<Answer<wire::InoReply>> MetaOps::update_dentry(Ino dir, std::string name, Ino ino) {

@@ -44,8 +44,9 @@ class MetaOps {
   Task<Answer<wire::InodeReply>> create_inode(NewInode what);
   Task<Answer<wire::NoBody>> create_dentry(Ino dir, std::string name, Ino ino,
                                            std::uint32_t go_mode, QuotaIds quota_ids);
-  /// `ctime` of the inode when the volume has a delete lock, else 0.
-  Task<Answer<wire::InoReply>> delete_dentry(Ino dir, std::string name, std::int64_t ctime);
+  /// Removes the name if it means this inode, else "not exist": what another host has put there
+  /// meanwhile stays.
+  Task<Answer<wire::NoBody>> delete_dentry(Ino dir, std::string name, Ino ino);
   Task<Answer<wire::InoReply>> update_dentry(Ino dir, std::string name, Ino ino);
   Task<Answer<wire::InodeReply>> link_inode(Ino ino, std::uint64_t uniq);
   Task<Answer<wire::InodeReply>> unlink_inode(Ino ino, std::uint64_t uniq);

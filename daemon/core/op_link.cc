@@ -51,6 +51,8 @@ Task<Result<Attr>> LinkOp::start() {
     done = co_await run_tx();
     co_return done;
   }
+  may = co_await name_is_free();
+  if (!may.ok()) co_return fail(may.error());
   Result<std::uint64_t> link = co_await ops_.uniq_id(ino_);
   if (!link.ok()) co_return fail(link.error());
   Result<std::uint64_t> unlink = co_await ops_.uniq_id(ino_);
@@ -62,14 +64,20 @@ Task<Result<Attr>> LinkOp::start() {
   co_return done;
 }
 
-/// Regular files only, as every CubeFS client. The name is looked up because the server takes a
-/// second dentry with the same inode for a repetition and would leave the count one too high. An
-/// inode without links may be one of O_TMPFILE; for others the kernel refuses (ENOENT) on its own.
+/// Regular files only, as every CubeFS client. An inode without links may be one of O_TMPFILE; for
+/// others the kernel refuses (ENOENT) on its own.
 Task<Result<void>> LinkOp::check() {
   Result<wire::InodeInfo> info = co_await ops_.inode(ino_);
   if (!info.ok()) co_return info.error();
   log_.record().mode = wire::from_go_mode(info->mode);
   if (!S_ISREG(log_.record().mode)) co_return make_error(EPERM, "not a regular file");
+  co_return Result<void>();
+}
+
+/// The name is looked up because the server takes a second dentry with the same inode for a
+/// repetition: it would leave the count one too high, and in a transaction a rollback would remove
+/// the other's name.
+Task<Result<void>> LinkOp::name_is_free() {
   Result<wire::LookupReply> there = co_await ops_.lookup(dir_, name_);
   if (there.ok()) co_return make_error(EEXIST, {});
   if (there.error().code != ENOENT) co_return there.error();
@@ -138,22 +146,11 @@ Task<Result<Attr>> LinkOp::run_tx() {
   if (ready.ok()) ready = co_await tx.begin(dir_);
   if (!ready.ok()) co_return fail(ready.error());
   if (!log_.write(Step::kTxStarted)) co_return stopped();
-  wire::TxLinkInodeReq link;
-  link.ino = ino_;
-  wire::TxCreateDentryReq name;
-  name.pino = dir_;
-  name.ino = ino_;
-  name.name = name_;
-  name.mode = wire::to_go_mode(log_.record().mode);
-  name.quota_ids = quota_ids_;
-  // One after the other: a server takes a name that has our inode already for ours, and a rollback
-  // for the refused link would remove what another host made.
-  RawAnswer part = co_await tx.part<wire::TxLinkInodeReq>(ino_, std::move(link));
-  if (part.result == CFS_RC_OK)
-    part = co_await tx.part<wire::TxCreateDentryReq>(dir_, std::move(name));
-  if (part.result != CFS_RC_OK) {
+  Result<void> parts = co_await send_parts(tx);
+  if (!parts.ok() && ends_here(parts.error())) co_return parts.error();
+  if (!parts.ok()) {
     co_await tx.rollback();
-    co_return fail(part.result, part.error);
+    co_return fail(parts.error());
   }
   if (!log_.write(Step::kTxCommit)) co_return stopped();
   const RawAnswer committed = co_await tx.commit();
@@ -162,6 +159,26 @@ Task<Result<Attr>> LinkOp::run_tx() {
   if (!made) co_return fail(committed.result, committed.error);
   Result<Attr> done = co_await answer();
   co_return done;
+}
+
+/// One after the other: the link locks the inode, so that no other host links it from here to the end
+/// of the transaction, and only then the name is looked up and made.
+Task<Result<void>> LinkOp::send_parts(Transaction& tx) {
+  wire::TxLinkInodeReq link;
+  link.ino = ino_;
+  RawAnswer part = co_await tx.part<wire::TxLinkInodeReq>(ino_, std::move(link));
+  if (part.result != CFS_RC_OK) co_return answer_error(part.result, part.error);
+  Result<void> free = co_await name_is_free();
+  if (!free.ok()) co_return free;
+  wire::TxCreateDentryReq name;
+  name.pino = dir_;
+  name.ino = ino_;
+  name.name = name_;
+  name.mode = wire::to_go_mode(log_.record().mode);
+  name.quota_ids = quota_ids_;
+  part = co_await tx.part<wire::TxCreateDentryReq>(dir_, std::move(name));
+  if (part.result != CFS_RC_OK) co_return answer_error(part.result, part.error);
+  co_return Result<void>();
 }
 
 Task<Result<Attr>> LinkOp::resume_tx() {

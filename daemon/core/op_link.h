@@ -21,11 +21,13 @@ class LinkOp final : NameOp {
  private:
   Task<Result<Attr>> start();
   Task<Result<void>> check();
+  Task<Result<void>> name_is_free();
   Task<Result<Attr>> add_link();
   Task<Result<Attr>> make_name();
   Task<Result<Attr>> resume_name();
   Task<Result<Attr>> answer();
   Task<Result<Attr>> run_tx();
+  Task<Result<void>> send_parts(Transaction& tx);
   Task<Result<Attr>> resume_tx();
   Task<bool> name_is_there();
 

@@ -192,8 +192,9 @@ Task<Result<Attr>> RenameOp::remove_target_dir() {
   Result<wire::InodeInfo> info = co_await ops_.inode(old);
   if (!info.ok() && info.error().code != ENOENT) co_return fail(info.error());
   if (info.ok()) {
-    Result<void> empty = check_empty(*info);
-    if (!empty.ok()) co_return fail(empty.error());
+    Result<void> may = check_empty(*info);
+    if (may.ok()) may = check_age(ops_.views(), *info);
+    if (!may.ok()) co_return fail(may.error());
   }
   Result<bool> root = co_await ops_.quotas().is_root(old);
   if (root.ok() && *root) co_return fail(make_error(EACCES, "root of a directory quota"));
@@ -201,16 +202,14 @@ Task<Result<Attr>> RenameOp::remove_target_dir() {
   if (!uniq.ok()) co_return fail(uniq.error());
   log_.record().uniq_old = *uniq;
   if (!log_.write(Step::kTargetDentry)) co_return stopped();
-  const std::int64_t ctime = info.ok() && ops_.views().delete_lock_hours() > 0 ? info->ctime : 0;
-  Answer<wire::InoReply> gone = co_await ops_.delete_dentry(args_.new_dir, args_.new_name, ctime);
+  Answer<wire::NoBody> gone = co_await ops_.delete_dentry(args_.new_dir, args_.new_name, old);
   if (!gone.ok() && gone.result != CFS_RC_NOT_EXIST) co_return fail(gone.result, gone.error);
   Result<Attr> done = make_error(EIO, {});
-  if (gone.ok() && gone.reply.ino != 0 && gone.reply.ino != old) {  // it was replaced meanwhile
-    co_await restore_name(args_.new_dir, args_.new_name, gone.reply.ino);
+  if (gone.ok() || gone.lost) {
+    done = co_await target_dir_unlink();
+  } else {  // it went or was replaced meanwhile
     if (++rounds_ >= kRounds) co_return fail(make_error(EBUSY, "the target changes all the time"));
     done = co_await start();
-  } else {
-    done = co_await target_dir_unlink();
   }
   co_return done;
 }

@@ -63,7 +63,6 @@ class RenameOp final : NameOp {
   Task<Result<Attr>> swapped_for(Ino was);
   Task<Result<Attr>> undo_names(Error why);
   Task<bool> unmake_name();
-  Task<void> restore_name(Ino dir, std::string name, Ino other);
   Task<Result<Attr>> take_own_link();
   Task<Result<Attr>> finish_target();
   Task<bool> expect_target(Ino ino);

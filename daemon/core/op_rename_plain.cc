@@ -53,7 +53,7 @@ Task<Result<bool>> RenameOp::hints_hold() {
 }
 
 /// The servers compare nothing with a hint: a new name that is our inode's already is Ok to them, and
-/// any file loses its name to a removal. So hints are checked before a name changes; that costs no
+/// a replaced file loses its name. So hints are checked before a name changes; that costs no
 /// round trip, since a link too many can be taken back.
 Task<Result<Attr>> RenameOp::add_link() {
   ProgressRecord& r = log_.record();
@@ -189,13 +189,9 @@ Task<Result<Attr>> RenameOp::name_refused(std::uint8_t result, Error error) {
 Task<Result<Attr>> RenameOp::remove_old() {
   if (!log_.write(Step::kNewNameMade)) co_return stopped();
   const Ino ino = log_.record().ino;
-  Answer<wire::InoReply> gone = co_await ops_.delete_dentry(args_.dir, args_.name, 0);
+  Answer<wire::NoBody> gone = co_await ops_.delete_dentry(args_.dir, args_.name, ino);
   Result<Attr> done = make_error(EIO, {});
-  const bool other = gone.ok() && gone.reply.ino != 0 && gone.reply.ino != ino;
-  if (other) co_await restore_name(args_.dir, args_.name, gone.reply.ino);
-  if (other) {
-    done = co_await finish_target();  // whoever took the old name took its link
-  } else if (gone.ok()) {
+  if (gone.ok()) {
     done = co_await take_own_link();
   } else if (gone.result == CFS_RC_NOT_EXIST) {
     done = co_await old_vanished(gone.lost);
@@ -208,7 +204,8 @@ Task<Result<Attr>> RenameOp::remove_old() {
   co_return done;
 }
 
-/// The old name is gone without our knowing: if another client removed it, the link went with it.
+/// The old name is gone without our knowing, or means another file by now: if another client removed
+/// it, the link went with it.
 Task<Result<Attr>> RenameOp::old_vanished(bool maybe_ours) {
   const ProgressRecord& r = log_.record();
   bool ours = false;
@@ -223,18 +220,6 @@ Task<Result<Attr>> RenameOp::old_vanished(bool maybe_ours) {
     done = co_await finish_target();
   }
   co_return done;
-}
-
-/// Our removal of a name hit another file: give it back.
-Task<void> RenameOp::restore_name(Ino dir, std::string name, Ino other) {
-  Result<wire::InodeInfo> info = co_await ops_.inode(other);
-  const std::uint32_t mode = info.ok() ? info->mode : 0;
-  Result<QuotaIds> ids = co_await ops_.quotas().ids_of(dir);
-  QuotaIds quota_ids;
-  if (ids.ok()) quota_ids = std::move(ids).value();
-  Answer<wire::NoBody> named = co_await ops_.create_dentry(dir, name, other, mode, quota_ids);
-  if (named.ok()) co_return;
-  spdlog::error("rename: inode {} lost its name \"{}\": {}", other, name, named.error.text());
 }
 
 Task<Result<Attr>> RenameOp::undo_names(Error why) {
@@ -253,7 +238,7 @@ Task<bool> RenameOp::unmake_name() {
         co_await ops_.update_dentry(args_.new_dir, args_.new_name, r.old_ino);
     result = back.result;
   } else {
-    Answer<wire::InoReply> back = co_await ops_.delete_dentry(args_.new_dir, args_.new_name, 0);
+    Answer<wire::NoBody> back = co_await ops_.delete_dentry(args_.new_dir, args_.new_name, r.ino);
     result = back.result;
   }
   if (result != CFS_RC_OK) spdlog::warn("rename: cannot be undone, inode {} has both names", r.ino);

@@ -4,6 +4,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "daemon/base/when_all.h"
@@ -15,19 +16,21 @@ Result<void> check_empty(const wire::InodeInfo& dir) {
   return {};
 }
 
+Result<void> check_age(const ViewKeeper& views, const wire::InodeInfo& info) {
+  const std::int64_t lock_s = views.delete_lock_hours() * 3600;
+  const std::int64_t now = std::min<std::int64_t>(::time(nullptr), info.atime);
+  if (lock_s == 0 || info.ctime + lock_s <= now) return {};
+  return make_error(EPERM, "younger than the volume's delete lock");
+}
+
 namespace {
 
-Result<void> check_inode(ViewKeeper& views, const wire::InodeInfo& info, bool is_dir,
+Result<void> check_inode(const ViewKeeper& views, const wire::InodeInfo& info, bool is_dir,
                          Removal* what) {
   what->mode = wire::from_go_mode(info.mode);
   const bool dir = S_ISDIR(what->mode);
   if (dir != is_dir) return make_error(dir ? EISDIR : ENOTDIR, {});
-  const std::int64_t lock_s = views.delete_lock_hours() * 3600;
-  if (lock_s > 0) what->ctime = info.ctime;
-  if (lock_s > 0 && info.ctime + lock_s > ::time(nullptr)) {
-    return make_error(EPERM, "younger than the volume's delete lock");
-  }
-  return {};
+  return check_age(views, info);
 }
 
 }  // namespace
@@ -35,7 +38,7 @@ Result<void> check_inode(ViewKeeper& views, const wire::InodeInfo& info, bool is
 Task<Result<Removal>> check_removal(MetaOps& ops, Ino dir, std::string name, bool is_dir) {
   Result<wire::LookupReply> there = co_await ops.lookup(dir, std::move(name));
   if (!there.ok()) co_return there.error();
-  Removal what{there->ino, wire::from_go_mode(there->mode), 0};
+  Removal what{there->ino, wire::from_go_mode(there->mode)};
   const bool file = !is_dir && !S_ISDIR(what.mode);
   if (file && ops.views().delete_lock_hours() == 0) co_return what;
   Result<wire::InodeInfo> info = co_await ops.inode(what.ino);
@@ -114,59 +117,57 @@ Task<Result<void>> UnlinkOp::check() {
   if (!may.ok()) co_return may.error();
   log_.record().ino = may->ino;
   log_.record().mode = may->mode;
-  ctime_ = may->ctime;
   co_return Result<void>();
 }
 
 // ---------------------------------------------------------------- without transaction
 
 Task<Result<Attr>> UnlinkOp::remove_name() {
-  Answer<wire::InoReply> gone = co_await ops_.delete_dentry(dir_, name_, ctime_);
+  Answer<wire::NoBody> gone = co_await ops_.delete_dentry(dir_, name_, log_.record().ino);
   Result<Attr> done = make_error(EIO, {});
-  if (!gone.ok()) {
+  if (gone.ok()) {
+    done = co_await remove_link();
+  } else {
     done = co_await name_refused(gone.result, gone.lost, gone.error);
+  }
+  co_return done;
+}
+
+/// "Not exist": the name is gone, or means another inode by now. Without a lost reply we have not
+/// removed it, and what it means now is looked at again.
+Task<Result<Attr>> UnlinkOp::name_refused(std::uint8_t result, bool lost, Error error) {
+  Result<Attr> done = make_error(EIO, {});
+  if (result != CFS_RC_NOT_EXIST) co_return fail(result, error);
+  if (!lost) {
+    if (!hinted() && ++rounds_ >= kRounds)
+      co_return fail(make_error(EBUSY, "it changes all the time"));
+    done = co_await start();
     co_return done;
   }
-  if (gone.reply.ino != 0 && gone.reply.ino != log_.record().ino) {
-    done = co_await other_removed(gone.reply.ino);
-  } else {
-    done = co_await remove_link();
-  }
-  co_return done;
-}
-
-/// The name meant another inode than was thought: replaced since check(), or the hint was stale. A
-/// file is removed as was asked; a directory gets its name back.
-Task<Result<Attr>> UnlinkOp::other_removed(Ino other) {
-  Result<wire::InodeInfo> info = co_await ops_.inode(other);
-  const mode_t mode = info.ok() ? wire::from_go_mode(info->mode) : 0;
-  if (S_ISDIR(mode) && !is_dir_) {
-    QuotaIds none;
-    Answer<wire::NoBody> back = co_await ops_.create_dentry(dir_, name_, other, info->mode, none);
-    if (!back.ok()) spdlog::error("unlink: directory {} lost its name \"{}\"", other, name_);
-    co_return fail(make_error(EISDIR, {}));
-  }
-  ProgressRecord& r = log_.record();
-  r.ino = other;
-  r.mode = mode;
-  r.flags = 0;
-  Result<std::uint64_t> uniq = co_await ops_.uniq_id(other);
-  r.uniq_unlink = uniq.ok() ? *uniq : 0;
-  Result<Attr> done = co_await remove_link();
-  co_return done;
-}
-
-Task<Result<Attr>> UnlinkOp::name_refused(std::uint8_t result, bool lost, Error error) {
-  if (result != CFS_RC_NOT_EXIST || !lost) co_return fail(result, error);
-  if (hinted()) {  // we removed it, but was it this inode? a link too many is the safe side
-    const Ino ino = log_.record().ino;
-    spdlog::warn("unlink: inode {}: its link count may be one too high", ino);
-    co_return succeed(Attr{.ino = ino, .mode = S_IFREG, .nlink = 1});
+  if (hinted()) {
+    done = co_await hint_lost();
+    co_return done;
   }
   const bool ours = co_await ops_.link_is_left(log_.record().ino);
   if (!ours) co_return fail(result, error);
-  Result<Attr> done = co_await remove_link();
+  done = co_await remove_link();
   co_return done;
+}
+
+/// A reply was lost, and whether the name ever meant the caller's inode nobody knows. A name that is
+/// there does not; one that is gone was most likely removed by us, and a link too many is the safe
+/// side.
+Task<Result<Attr>> UnlinkOp::hint_lost() {
+  Result<wire::LookupReply> there = co_await ops_.lookup(dir_, name_);
+  Result<Attr> done = make_error(EIO, {});
+  if (there.ok()) {
+    done = co_await start();
+    co_return done;
+  }
+  if (there.error().code != ENOENT) co_return there.error();
+  const Ino ino = log_.record().ino;
+  spdlog::warn("unlink: inode {}: its link count may be one too high", ino);
+  co_return succeed(Attr{.ino = ino, .mode = S_IFREG, .nlink = 1});
 }
 
 Task<Result<Attr>> UnlinkOp::remove_link() {

@@ -3,7 +3,8 @@
 ///
 /// Purpose  Name first, link count second; with transactions both in one. The inode itself is
 ///          evicted later, when nobody has it open.
-///          With a caller's hint no lookup is sent for a file: the server tells what it removed.
+///          The server removes a name only while it means the inode that was looked at. With a
+///          caller's hint no lookup is sent for a file.
 /// Threads  The loop's. Lifetime  One call.
 /// Failure  ENOENT, EISDIR, ENOTDIR, ENOTEMPTY, EPERM (delete lock), EACCES (root of a quota). A
 ///          link count that could not be lowered is logged, not reported: the name is gone.
@@ -20,7 +21,6 @@ namespace cfs {
 struct Removal {
   Ino ino = 0;
   std::uint32_t mode = 0;  ///< st_mode
-  std::int64_t ctime = 0;  ///< of the inode, when the volume has a delete lock
 };
 
 /// Look at it and refuse what may not be removed. A name without an inode may always be.
@@ -34,10 +34,10 @@ class UnlinkOp final : NameOp {
  private:
   Task<Result<Attr>> start();
   Task<Result<void>> check();
-  Task<Result<Attr>> other_removed(Ino other);
   [[nodiscard]] bool hinted() const { return (log_.record().flags & kFromHints) != 0; }
   Task<Result<Attr>> remove_name();
   Task<Result<Attr>> name_refused(std::uint8_t result, bool lost, Error error);
+  Task<Result<Attr>> hint_lost();
   Task<Result<Attr>> remove_link();
   Task<Result<Attr>> restore(Ino ino);
   Task<Result<Attr>> restore_name(Ino ino);
@@ -48,15 +48,22 @@ class UnlinkOp final : NameOp {
   Task<Result<Attr>> tx_answer();
   Task<Result<Attr>> resume_tx();
 
+  static constexpr int kRounds = 3;  ///< looks at a name that changes
+
   Ino dir_;
   std::string name_;
   bool is_dir_;
-  Ino known_;               ///< what the caller's cache holds, believed once
-  std::int64_t ctime_ = 0;  ///< of the inode, when the volume has a delete lock
+  Ino known_;       ///< what the caller's cache holds, believed once
+  int rounds_ = 0;  ///< how often the name changed under us
 };
 
 /// ENOTEMPTY when a directory has entries. nlink of a directory is 2 + entries.
 /// Source: CubeFS metanode/partition_fsmop_dentry.go.
 Result<void> check_empty(const wire::InodeInfo& dir);
+
+/// EPERM while the volume's delete lock protects the inode, by our clock or by the server's, which
+/// the time of access in its answer is. Source: CubeFS metanode/partition_fsmop_inode.go
+/// (getInodeExt), partition_op_dentry.go (DeleteDentry).
+Result<void> check_age(const ViewKeeper& views, const wire::InodeInfo& info);
 
 }  // namespace cfs

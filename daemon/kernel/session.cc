@@ -134,7 +134,8 @@ Task<Reply> Session::namespace_request(Request request) {
     }
     case CFS_OP_UNLINK: {
       const bool is_dir = (head.unlink.flags & CFS_UNLINK_DIR) != 0;
-      const auto attr = co_await volume_->unlink(head.ino, name, is_dir, progress);
+      const Ino known = is_dir ? 0 : head.unlink.child;
+      const auto attr = co_await volume_->unlink(head.ino, name, is_dir, progress, known);
       co_return attr_reply(attr);
     }
     case CFS_OP_RENAME: {

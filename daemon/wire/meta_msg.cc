@@ -45,6 +45,8 @@ Result<T> decode(std::string_view body) {
   template std::string encode(const T&); \
   template Result<T> decode(std::string_view);
 
+CFS_WIRE_MESSAGE(BatchDeleteDentryReply)
+CFS_WIRE_MESSAGE(BatchDeleteDentryReq)
 CFS_WIRE_MESSAGE(BatchExtentsAddReq)
 CFS_WIRE_MESSAGE(BatchGetXattrReply)
 CFS_WIRE_MESSAGE(BatchGetXattrReq)

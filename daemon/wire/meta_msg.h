@@ -49,6 +49,28 @@ struct InoReply {
   }
 };
 
+/// Outcome of one name in BatchDeleteDentryReply.
+struct DeletedDentry {
+  uint64_t ino = 0;
+  uint8_t status = 0;  ///< a result code
+
+  template <class S, class A>
+  static void fields(S& s, A& a) {
+    a("ino", s.ino)("status", s.status);
+  }
+};
+
+/// Reply of BatchDeleteDentryReq, which is Ok whatever happened to the names; in their order.
+struct BatchDeleteDentryReply {
+  uint64_t pino = 0;  ///< never set by servers
+  List<DeletedDentry> items{};
+
+  template <class S, class A>
+  static void fields(S& s, A& a) {
+    a("pino", s.pino)("items", s.items);
+  }
+};
+
 /// Reply of LookupReq.
 struct LookupReply {
   uint64_t ino = 0;
@@ -345,6 +367,23 @@ struct DeleteDentryReq {
   static void fields(S& s, A& a) {
     a("vol", s.vol)("pid", s.pid)("pino", s.pino)("name", s.name);
     a("inodeCreateTime", s.inode_create_time_s)("ver", s.ver)("fullPaths", s.full_paths);
+  }
+};
+
+/// Removes names that still mean the inode given with them, others are "not exist".
+/// Source: CubeFS v3.5.3 metanode/partition_fsmop_dentry.go (fsmBatchDeleteDentry).
+struct BatchDeleteDentryReq {
+  static constexpr uint8_t kOp = CFS_MOP_BATCH_DELETE_DENTRY;
+  using Reply = BatchDeleteDentryReply;
+  std::string vol{};
+  uint64_t pid = 0;
+  uint64_t pino = 0;
+  List<Dentry> dentries{};
+  List<std::string> full_paths{};
+
+  template <class S, class A>
+  static void fields(S& s, A& a) {
+    a("vol", s.vol)("pid", s.pid)("pino", s.pino)("dens", s.dentries)("fullPaths", s.full_paths);
   }
 };
 

@@ -45,6 +45,7 @@ constexpr std::array kMetaOps = {
     Name{CFS_MOP_QUOTA_CREATE_INODE, "QuotaCreateInode"},
     Name{CFS_MOP_QUOTA_CREATE_DENTRY, "QuotaCreateDentry"},
     Name{CFS_MOP_RENEW_FORBIDDEN_MIGRATION, "MetaRenewalForbiddenMigration"},
+    Name{CFS_MOP_BATCH_DELETE_DENTRY, "MetaBatchDeleteDentry"},
     Name{CFS_MOP_TX_CREATE, "MetaTxCreate"},
     Name{CFS_MOP_TX_CREATE_INODE, "MetaTxCreateInode"},
     Name{CFS_MOP_TX_UNLINK_INODE, "MetaTxUnlinkInode"},

@@ -115,11 +115,11 @@ TEST_F(CostTest, Unlink) {
   warm_up();
   for (const char* name : {"f", "g"}) make(kRoot, name);
   const Ino f = lookup(kRoot, "f")->ino;
-  EXPECT_EQ((Ops{{CFS_MOP_DELETE_DENTRY, 1}, {CFS_MOP_UNLINK_INODE, 1}}),
+  EXPECT_EQ((Ops{{CFS_MOP_BATCH_DELETE_DENTRY, 1}, {CFS_MOP_UNLINK_INODE, 1}}),
             cost([&] { EXPECT_TRUE(unlink(kRoot, "f", false, f).ok()); }));
   EXPECT_EQ((Ops{{CFS_MOP_EVICT_INODE, 1}}),
             cost([&] { EXPECT_TRUE(await(volume_->evict(f)).ok()); }));
-  EXPECT_EQ((Ops{{CFS_MOP_LOOKUP, 1}, {CFS_MOP_DELETE_DENTRY, 1}, {CFS_MOP_UNLINK_INODE, 1}}),
+  EXPECT_EQ((Ops{{CFS_MOP_LOOKUP, 1}, {CFS_MOP_BATCH_DELETE_DENTRY, 1}, {CFS_MOP_UNLINK_INODE, 1}}),
             cost([&] { EXPECT_TRUE(unlink(kRoot, "g").ok()); }));
 }
 
@@ -131,7 +131,7 @@ TEST_F(CostTest, RenameOfKnownNames) {
   EXPECT_EQ((Ops{{CFS_MOP_LINK_INODE, 1},
                  {CFS_MOP_LOOKUP, 2},
                  {CFS_MOP_CREATE_DENTRY, 1},
-                 {CFS_MOP_DELETE_DENTRY, 1},
+                 {CFS_MOP_BATCH_DELETE_DENTRY, 1},
                  {CFS_MOP_UNLINK_INODE, 1}}),
             cost([&] { EXPECT_TRUE(rename(kRoot, "f", kRoot, "g", false, hints).ok()); }));
   EXPECT_EQ(4, rounds([&](int n) {

@@ -46,7 +46,7 @@ TEST_F(FaultTest, CreateSurvivesLostReplies) {
 
 TEST_F(FaultTest, UnlinkSurvivesLostReplies) {
   use_mask("off");
-  for (const int op : {CFS_MOP_DELETE_DENTRY, CFS_MOP_UNLINK_INODE}) {
+  for (const int op : {CFS_MOP_BATCH_DELETE_DENTRY, CFS_MOP_UNLINK_INODE}) {
     for (const bool two_names : {false, true}) {
       const Ino f = make(kRoot, "f");
       if (two_names) {
@@ -102,7 +102,7 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(std::pair{"off", static_cast<int>(CFS_MOP_LINK_INODE)},
                       std::pair{"off", static_cast<int>(CFS_MOP_CREATE_DENTRY)},
                       std::pair{"off", static_cast<int>(CFS_MOP_UPDATE_DENTRY)},
-                      std::pair{"off", static_cast<int>(CFS_MOP_DELETE_DENTRY)},
+                      std::pair{"off", static_cast<int>(CFS_MOP_BATCH_DELETE_DENTRY)},
                       std::pair{"off", static_cast<int>(CFS_MOP_UNLINK_INODE)},
                       std::pair{"rename", static_cast<int>(CFS_MOP_TX_CREATE)},
                       std::pair{"rename", static_cast<int>(CFS_MOP_TX_CREATE_DENTRY)},
@@ -164,12 +164,12 @@ TEST_F(FaultTest, LinkWithoutNameTakesTheLinkBack) {
 TEST_F(FaultTest, RenameIsUndoneWhenTheOldNameStays) {
   use_mask("off");
   const Ino f = make(kRoot, "f");
-  refuse(CFS_MOP_DELETE_DENTRY, CFS_RC_NOT_PERM);
+  refuse(CFS_MOP_BATCH_DELETE_DENTRY, CFS_RC_NOT_PERM);
   EXPECT_EQ(EPERM, rename(kRoot, "f", kRoot, "new").code());
   EXPECT_EQ(std::vector<std::string>{"f"}, names(kRoot));
   expect_links(f, 1);
   const Ino g = make(kRoot, "g");
-  refuse(CFS_MOP_DELETE_DENTRY, CFS_RC_NOT_PERM);
+  refuse(CFS_MOP_BATCH_DELETE_DENTRY, CFS_RC_NOT_PERM);
   EXPECT_EQ(EPERM, rename(kRoot, "f", kRoot, "g").code());
   EXPECT_EQ(g, lookup(kRoot, "g")->ino);
   expect_links(f, 1);
@@ -191,7 +191,7 @@ TEST_F(FaultTest, ARefusedPartRollsTheTransactionBack) {
 TEST_F(FaultTest, ConflictsOfTransactionsAreRepeated) {
   use_mask("off");
   make(kRoot, "f");
-  refuse(CFS_MOP_DELETE_DENTRY, CFS_RC_TX_CONFLICT, 3);
+  refuse(CFS_MOP_BATCH_DELETE_DENTRY, CFS_RC_TX_CONFLICT, 3);
   EXPECT_TRUE(unlink(kRoot, "f").ok());
 }
 

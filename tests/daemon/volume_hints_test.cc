@@ -97,7 +97,7 @@ TEST_P(Hints, TheOldNameMeansAnotherFileAndAReplyIsLost) {
   const Ino f = make(kRoot, "f");
   ASSERT_TRUE(rename(kRoot, "f", kRoot, "moved").ok());
   const Ino other = make(kRoot, "f");
-  arm(mini::FaultKind::kCloseAfter, CFS_MOP_DELETE_DENTRY, 0, 1);
+  arm(mini::FaultKind::kCloseAfter, CFS_MOP_BATCH_DELETE_DENTRY, 0, 1);
   ASSERT_TRUE(rename(kRoot, "f", kRoot, "g", false, hints(f, kFile, 0, 0)).ok());
   EXPECT_EQ((Tree{{"g", other}, {"moved", f}}), tree());
   EXPECT_EQ(1u, getattr(f)->nlink);

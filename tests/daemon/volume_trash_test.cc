@@ -449,7 +449,7 @@ TEST_P(TrashTest, ACloseLeavesNothingHalfDeleted) {
   std::map<std::string, Ino> files;
   for (const char* name : {"f", "g", "h"}) files[name] = make(old, name);
   const bool tx = std::string(GetParam()) == "all";
-  arm(mini::FaultKind::kDelay, tx ? CFS_MOP_TX_DELETE_DENTRY : CFS_MOP_DELETE_DENTRY, 400);
+  arm(mini::FaultKind::kDelay, tx ? CFS_MOP_TX_DELETE_DENTRY : CFS_MOP_BATCH_DELETE_DENTRY, 400);
   clock_shift_s = 61 * 60;
   impl().trash().now_s = shifted_now;
   loop_.loop().post([this] { loop_.loop().spawn(run_beside(volume_)); });

@@ -46,6 +46,7 @@ constexpr std::array kMeta = {
     meta<CreateDentryReq>(),
     meta<QuotaCreateDentryReq>(),
     meta<DeleteDentryReq>(),
+    meta<BatchDeleteDentryReq>(),
     meta<UpdateDentryReq>(),
     meta<LookupReq>(),
     meta<ReadDirReq>(),

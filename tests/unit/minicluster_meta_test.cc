@@ -73,6 +73,23 @@ TEST_F(Machine, DeleteDentryTwiceIsNotExistAndDeleteLockHolds) {
   EXPECT_EQ(remove(CFS_ROOT_INO, "f").result, CFS_RC_NOT_EXIST);
 }
 
+TEST_F(Machine, BatchDeleteRemovesOnlyWhatMeansTheInode) {
+  const uint64_t f = file(), g = file();
+  EXPECT_EQ(name(CFS_ROOT_INO, "f", f), CFS_RC_OK);
+  wire::BatchDeleteDentryReq req;
+  req.pino = CFS_ROOT_INO;
+  req.dentries.push_back({"f", g, 0});
+  req.dentries.push_back({"none", f, 0});
+  req.dentries.push_back({"f", f, 0});
+  const auto reply = ok(req);
+  ASSERT_EQ(reply.items.size(), 3u);
+  EXPECT_EQ(reply.items[0].status, CFS_RC_NOT_EXIST);
+  EXPECT_EQ(reply.items[1].status, CFS_RC_NOT_EXIST);
+  EXPECT_EQ(reply.items[2].status, CFS_RC_OK);
+  EXPECT_EQ(reply.items[2].ino, f);
+  EXPECT_EQ(lookup(CFS_ROOT_INO, "f"), 0u);
+}
+
 TEST_F(Machine, UpdateDentryGivesOldInodeOrZero) {
   uint64_t f = file(), g = file();
   wire::UpdateDentryReq req;

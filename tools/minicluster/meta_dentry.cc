@@ -39,6 +39,16 @@ bool delete_locked(const MetaCall& c, int64_t create_time) {
   return create_time + c.config.delete_lock_h * 3600 > c.now;
 }
 
+/// Knows no delete lock, as the real one.
+wire::DeletedDentry delete_if(MetaCall& c, uint64_t parent, const wire::Dentry& wanted) {
+  if (c.store.tx_dentry(parent, wanted.name)) return {0, CFS_RC_TX_CONFLICT};
+  std::optional<DentryValue> old = c.store.dentry(parent, wanted.name);
+  if (!old || old->ino != wanted.ino) return {0, CFS_RC_NOT_EXIST};
+  c.store.erase_dentry(parent, wanted.name);
+  touch_parent(c.store, parent, -1, c.now);
+  return {old->ino, CFS_RC_OK};
+}
+
 }  // namespace
 
 void touch_parent(PartitionStore& store, uint64_t parent, int delta, int64_t now) {
@@ -93,6 +103,14 @@ MetaReply do_delete_dentry(MetaCall& c, const wire::DeleteDentryReq& req) {
   c.store.erase_dentry(req.pino, req.name);
   touch_parent(c.store, req.pino, -1, c.now);
   return reply_json(wire::InoReply{old->ino});
+}
+
+MetaReply do_batch_delete_dentry(MetaCall& c, const wire::BatchDeleteDentryReq& req) {
+  wire::BatchDeleteDentryReply reply;
+  for (const wire::Dentry& wanted : req.dentries) {
+    reply.items.push_back(delete_if(c, req.pino, wanted));
+  }
+  return reply_json(reply);  // Ok whatever happened to the names
 }
 
 MetaReply do_update_dentry(MetaCall& c, const wire::UpdateDentryReq& req) {

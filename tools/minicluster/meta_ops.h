@@ -74,6 +74,7 @@ MetaReply do_get_applied_id(MetaCall& c, const wire::GetAppliedIdReq& req);
 MetaReply do_create_dentry(MetaCall& c, const wire::CreateDentryReq& req);
 MetaReply do_quota_create_dentry(MetaCall& c, const wire::QuotaCreateDentryReq& req);
 MetaReply do_delete_dentry(MetaCall& c, const wire::DeleteDentryReq& req);
+MetaReply do_batch_delete_dentry(MetaCall& c, const wire::BatchDeleteDentryReq& req);
 MetaReply do_update_dentry(MetaCall& c, const wire::UpdateDentryReq& req);
 MetaReply do_lookup(MetaCall& c, const wire::LookupReq& req);
 MetaReply do_read_dir(MetaCall& c, const wire::ReadDirReq& req);

@@ -64,6 +64,7 @@ constexpr OpEntry kOps[] = {
     {CreateDentryReq::kOp, kW, run<CreateDentryReq, do_create_dentry>},
     {QuotaCreateDentryReq::kOp, kW, run<QuotaCreateDentryReq, do_quota_create_dentry>},
     {DeleteDentryReq::kOp, kW, run<DeleteDentryReq, do_delete_dentry>},
+    {BatchDeleteDentryReq::kOp, kW, run<BatchDeleteDentryReq, do_batch_delete_dentry>},
     {UpdateDentryReq::kOp, kW, run<UpdateDentryReq, do_update_dentry>},
     {LookupReq::kOp, kR, run<LookupReq, do_lookup>},
     {ReadDirReq::kOp, kR, run<ReadDirReq, do_read_dir>},
