@@ -4,7 +4,7 @@
 # Purpose   Installs what the build, the tests and the checks need on a bare Debian 12 or 13. On
 #           Debian 12 three things must come from bookworm-backports; it says which and why, and
 #           asks before it adds an apt source when a person is at the terminal.
-# Lifetime  Installed packages stay. $CACHE/tools and $CACHE/virtiofsd hold what is only unpacked.
+# Lifetime  Installed packages stay. $CACHE/tools, virtiofsd and prometheus hold what is only unpacked.
 # Failure   Non-zero after one line that says what to do; running it again continues.
 # Speed     When all is there it only asks dpkg-query (well under two seconds).
 set -euo pipefail
@@ -54,11 +54,11 @@ packages() {
   printf '%s\n' gcc g++ make cmake ninja-build pkg-config git ca-certificates rsync xz-utils \
     "clang$clang" dwarves kmod libelf-dev zlib1g-dev libspdlog-dev libcli11-dev \
     libcurl4-openssl-dev libsimdjson-dev nlohmann-json3-dev liblmdb-dev liburing-dev \
-    libfuse3-dev libcpp-httplib-dev
+    libfuse3-dev libcpp-httplib-dev prometheus-cpp-dev
   [ "$debian" = 12 ] || printf '%s\n' libbpf-dev bpftool
   [ "$what" = build ] && return
   # tests; flex to libssl-dev build the debug kernel, mmdebstrap makes the trixie of the newer one
-  printf '%s\n' libgtest-dev libgmock-dev fuse3 iproute2 procps python3 attr \
+  printf '%s\n' libgtest-dev libgmock-dev fuse3 iproute2 procps python3 attr curl bpftrace \
     flex bison bc libssl-dev mmdebstrap
   [ "$debian" = 12 ] || printf '%s\n' qemu-system-x86 virtiofsd
   [ "$what" = test ] && return
@@ -187,6 +187,24 @@ install_backports() {
   fi
 }
 
+# Prometheus and promtool for the tests: unpacked only, since the package would start a server.
+need_prometheus() {
+  [ "$what" != build ] && ! command -v promtool >/dev/null &&
+    [ ! -x "$cache/prometheus/usr/bin/promtool" ]
+}
+
+unpack_prometheus() {
+  local tmp
+  tmp=$(mktemp -d)
+  cfs_say "unpacking Prometheus into $cache/prometheus"
+  cfs_private_apt "$tmp/apt" empty "$(cfs_codename "$debian")"
+  cfs_fetch_debs "$tmp/apt/apt.conf" "$tmp/debs" prometheus
+  dpkg -x "$tmp"/debs/*.deb "$tmp/tree"
+  mkdir -p "$cache/prometheus/usr/bin"
+  mv "$tmp/tree/usr/bin/prometheus" "$tmp/tree/usr/bin/promtool" "$cache/prometheus/usr/bin/"
+  rm -rf "$tmp"
+}
+
 unpack_virtiofsd() {
   local tmp
   tmp=$(mktemp -d)
@@ -211,6 +229,10 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 if need_virtiofsd; then
   unpack_virtiofsd
+  did=1
+fi
+if need_prometheus; then
+  unpack_prometheus
   did=1
 fi
 [ "$did" = 1 ] && cfs_say "everything for '$what' is installed"

@@ -74,11 +74,31 @@ Result<void> App::start() {
   kernel_.on_attach = [this] {
     if (options_.trace) trace_.start();
   };
+  const Result<void> metrics = start_metrics();
+  if (!metrics) return metrics.error();
   attach_kernel();
   admin_->start();
   loop_->spawn(wait_for_signal());
   if (options_.auto_exit_s > 0) loop_->spawn(auto_exit(kAutoExitFirst, ++idle_ticket_));
   return {};
+}
+
+Result<void> App::start_metrics() {
+  if (options_.metrics.empty()) return {};
+  auto server = HttpServer::listen(*loop_, options_.metrics,
+                                   [this](const std::string& path) { return page(path); });
+  if (!server) return server.error();
+  http_ = std::move(server).value();
+  http_->start();
+  return {};
+}
+
+HttpAnswer App::page(const std::string& path) {
+  if (path == "/metrics") {
+    return {200, "text/plain; version=0.0.4; charset=utf-8",
+            metrics_.render(commands_.metrics_sample())};
+  }
+  return {404, "text/plain; charset=utf-8", "/metrics is here\n"};
 }
 
 void App::attach_kernel() {
@@ -155,6 +175,7 @@ Task<void> App::shut_down() {
   ::alarm(kStopLimitS);
   idle_ticket_ = 0;
   admin_->stop();
+  if (http_) http_->stop();
   co_await fuse_.stop();
   co_await kernel_.stop(kDrainGrace);
   trace_.stop();

@@ -2,7 +2,7 @@
 /// App: the daemon as a whole.
 ///
 /// Purpose  Owns every part and knows their order: loop, volume pool, kernel front end, FUSE
-///          mounts, tracing, admin socket.
+///          mounts, tracing, admin socket, metrics.
 /// Threads  run() is the loop thread.
 /// Lifetime create(), run() until a signal or `shutdown`, destroy. Stopped in reverse order of
 ///          start. Kernel mounts stay for the next daemon; FUSE mounts end with this one.
@@ -15,6 +15,8 @@
 #include "daemon/app/admin_server.h"
 #include "daemon/app/commands.h"
 #include "daemon/app/fuse_mounts.h"
+#include "daemon/app/http_server.h"
+#include "daemon/app/metrics.h"
 #include "daemon/app/options.h"
 #include "daemon/bpf/trace_loader.h"
 #include "daemon/kernel/kernel_front.h"
@@ -38,6 +40,8 @@ class App {
  private:
   App(const Options& options, std::unique_ptr<Loop> loop, FuseFactory fuse);
   Result<void> start();
+  Result<void> start_metrics();
+  HttpAnswer page(const std::string& path);
   Task<void> wait_for_signal();
   Task<void> shut_down();
   Task<void> auto_exit(Millis delay, std::uint64_t ticket);
@@ -55,6 +59,8 @@ class App {
   TraceLoader trace_;
   Commands commands_;
   std::unique_ptr<AdminServer> admin_;
+  Metrics metrics_;
+  std::unique_ptr<HttpServer> http_;  ///< with --metrics
   bool memory_locked_ = false;
   std::uint64_t idle_ticket_ = 0;  ///< of the auto-exit timer that counts
 };

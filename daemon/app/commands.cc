@@ -4,6 +4,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "daemon/data/data_conn.h"
 
 namespace cfs {
@@ -158,6 +160,51 @@ Result<Json> Commands::latency() const {
   Json list = Json::array();
   for (const OpLatency& one : *all) list.push_back(latency_json(one));
   return Json{{"operations", list}};
+}
+
+namespace {
+
+MountSample mount_sample(const FrontEnd& front, const FrontStatus& status) {
+  MountSample out{
+      .instance = status.kind + "/" + std::to_string(status.session) + status.mount_point,
+      .cluster = status.cluster,
+      .volume = status.config.volume,
+      .frontend = status.kind,
+      .ready = status.ready};
+  if (const auto volume = front.volume()) out.daemon = volume->counters();
+  return out;
+}
+
+void note_request(MountSample& mount, const InFlight& request, std::int64_t now_ms) {
+  ++mount.in_flight;
+  mount.oldest_ms = std::max(mount.oldest_ms, now_ms - request.since_ms);
+}
+
+}  // namespace
+
+MetricsSample Commands::metrics_sample() {
+  MetricsSample out{.attached = kernel_.attached(),
+                    .file_data_bytes = data_traffic_bytes(),
+                    .connections = kernel_.connections()};
+  const std::int64_t now = Loop::now_ms();
+  const std::vector<InFlight> in_flight = kernel_.in_flight();
+  for (const auto& session : kernel_.sessions()) {
+    MountSample mount = mount_sample(*session, session->status());
+    const auto stats = kernel_.stats(session->id());
+    if (stats) mount.kernel = *stats;
+    for (const InFlight& request : in_flight) {
+      if (request.session == session->id()) note_request(mount, request, now);
+    }
+    out.mounts.push_back(std::move(mount));
+  }
+  for (const FrontEnd* front : fuse_.list()) {
+    MountSample mount = mount_sample(*front, front->status());
+    for (const InFlight& request : front->in_flight()) note_request(mount, request, now);
+    out.mounts.push_back(std::move(mount));
+  }
+  const auto latency = trace_.read();
+  if (latency) out.latency = *latency;
+  return out;
 }
 
 Result<Json> Commands::session_stats(std::uint32_t id) {

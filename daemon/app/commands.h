@@ -12,6 +12,7 @@
 
 #include "daemon/app/admin_server.h"
 #include "daemon/app/fuse_mounts.h"
+#include "daemon/app/metrics.h"
 #include "daemon/bpf/trace_loader.h"
 #include "daemon/kernel/kernel_front.h"
 
@@ -29,6 +30,8 @@ class Commands final : public AdminHandler {
         shut_down_(std::move(shut_down)) {}
 
   Task<Result<Json>> run(admin::Command command) override;
+  /// Everything that /metrics tells, now.
+  [[nodiscard]] MetricsSample metrics_sample();
 
  private:
   [[nodiscard]] Json version() const;

@@ -38,6 +38,9 @@ ParsedOptions parse_options(int argc, char** argv) {
   cli.add_option("--trace-slow-ms", options.trace_slow_ms,
                  "Log requests of the module that took this long or longer (0: none)")
       ->check(CLI::Range(0U, 3'600'000U));
+  cli.add_option("--metrics", options.metrics,
+                 "Serve /metrics for Prometheus and a status page at this ADDRESS:PORT, such as "
+                 "127.0.0.1:9494 (default: off)");
   cli.add_option("--auto-exit", options.auto_exit_s,
                  "End when nothing has been mounted for this many seconds (0: never)");
   try {

@@ -27,6 +27,10 @@ Result<Endpoint> look_up(const std::string& text, int flags) {
   if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
     host = host.substr(1, host.size() - 2);
   }
+  // the resolver would cut a greater number to 16 bits
+  if (port.size() > 5 || std::strtoul(port.c_str(), nullptr, 10) > 65535) {
+    return make_error(EINVAL, "address \"" + text + "\": the port is above 65535");
+  }
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = flags | AI_NUMERICSERV;

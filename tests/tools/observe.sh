@@ -1,0 +1,134 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Metrics from outside: promtool accepts names, units and alert rules, a real Prometheus scrapes a daemon with a mount and finds
+# what was done there. Needs no kernel module; the FUSE front end serves the mount. Without FUSE a mount is missing and it fails.
+# If it fails, dashboards and alerts show nothing or something wrong.
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+# shellcheck source=packaging/apt.sh
+. packaging/apt.sh
+B=${CFS_BUILD:-$PWD/build/release}
+CFSCTL=$B/tools/cfsctl/cfsctl
+CFSD=$B/daemon/app/cfsd
+PATH=$PATH:$(cfs_cache)/prometheus/usr/bin
+T=$(mktemp -d)
+export CFSD_SOCKET=$T/cfsd.sock
+PORT=${CFS_TEST_PORT:-28110}
+MASTER=127.0.0.1:$PORT
+METRICS=127.0.0.1:$((PORT + 90))
+PROM=127.0.0.1:$((PORT + 91))
+mkdir "$T/mnt"
+failed=0
+pids=()
+
+cleanup() {
+  "$CFSCTL" umount -l "$T/mnt" >/dev/null 2>&1
+  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null; done
+  wait
+  "$CFSCTL" cluster down --dir "$T/cluster" >/dev/null 2>&1
+  rm -rf "$T"
+}
+trap cleanup EXIT
+
+# check NAME COMMAND...: it succeeds
+check() {
+  local name=$1 out
+  shift
+  if out=$("$@" 2>&1); then
+    echo "ok $name"
+  else
+    echo "not ok $name - ${out//$'\n'/$'\n  '}"
+    failed=1
+  fi
+}
+
+# until_ok SECONDS COMMAND...: poll until it succeeds
+until_ok() {
+  local end=$(($(date +%s) + $1))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    [ "$(date +%s)" -lt $end ] || { "$@"; return; }
+    sleep 0.2
+  done
+}
+
+metrics() { curl -sf "http://$METRICS/metrics"; }
+# value SERIES: of the daemon's answer
+value() { metrics | awk -v s="$1" 'index($0, s " ") == 1 { print $2 }'; }
+# query EXPRESSION: first value that Prometheus has for it
+query() {
+  curl -sf "http://$PROM/api/v1/query" --data-urlencode "query=$1" |
+    python3 -c 'import json,sys; print(json.load(sys.stdin)["data"]["result"][0]["value"][1])'
+}
+
+# start NAME COMMAND...: in the background, ended by cleanup; not inside check, which waits for all output
+start() {
+  local log=$T/$1.log
+  shift
+  "$@" >"$log" 2>&1 </dev/null &
+  pids+=($!)
+}
+
+# scrape once a second, evaluate the alert rules
+configure_prometheus() {
+  cat >"$T/prometheus.yml" <<CONF
+global: {scrape_interval: 1s, evaluation_interval: 1s}
+rule_files: [$PWD/dashboards/alerts.yml]
+scrape_configs: [{job_name: cubefs, static_configs: [{targets: ["$METRICS"]}]}]
+CONF
+  promtool check config "$T/prometheus.yml"
+}
+
+cluster_up() { "$CFSCTL" cluster up --dir "$T/cluster" --base-port "$PORT" --volume vol1:alice; }
+mount_volume() { "$CFSCTL" mount "vol1@$MASTER" "$T/mnt" --owner alice --frontend fuse; }
+
+# series NAME: NAME with the labels of the mount
+series() { echo "$1{$(metrics | sed -n 's/^cubefs_mounts{\(.*\)} .*/\1/p')}"; }
+
+requests_grow() {
+  local before after
+  before=$(value "$(series cubefs_meta_requests_total)")
+  for i in 1 2 3 4 5; do mkdir "$T/mnt/d$i" || return 1; done
+  after=$(value "$(series cubefs_meta_requests_total)")
+  [ $((after - before)) -ge 5 ] || { echo "5 directories were made, requests: $before, then $after"; return 1; }
+}
+
+# What Prometheus has in the end is what the daemon says.
+agrees() { [ "$(query 'cubefs_meta_requests_total{volume="vol1"}')" = "$(value "$(series cubefs_meta_requests_total)")" ]; }
+fires_when_down() {
+  kill "${pids[0]}"
+  until_ok 20 sh -c "curl -sf 'http://$PROM/api/v1/alerts' | grep -q CubefsDaemonDown"
+}
+
+survives_unmount() {
+  local before
+  before=$(value "$(series cubefs_meta_requests_total)")
+  local name
+  name=$(series cubefs_meta_requests_total)
+  "$CFSCTL" umount "$T/mnt" || return 1
+  [ -z "$(metrics | grep '^cubefs_mounts{')" ] && [ "$(value "$name")" -ge "$before" ]
+}
+
+names_by_convention() { metrics >"$T/metrics" && [ -s "$T/metrics" ] && promtool check metrics <"$T/metrics"; }
+all_names_typed() { metrics | awk '/^[a-z]/ { sub(/[{ ].*/, ""); print }' | grep -v '^cubefs_\|^process_' && return 1; return 0; }
+refuses_foreign_host() { [ "$(curl -s -o /dev/null -w '%{http_code}' -H 'Host: evil.example' "http://$METRICS/metrics")" = 403 ]; }
+refuses_bad_address() { ! "$CFSD" --foreground --socket "$T/other.sock" --metrics nonsense 2>"$T/err" && grep -q nonsense "$T/err"; }
+
+check promtool-rules promtool check rules dashboards/alerts.yml
+check cluster-up cluster_up
+start cfsd "$CFSD" --foreground --socket "$CFSD_SOCKET" --metrics "$METRICS"
+check daemon until_ok 10 "$CFSCTL" status
+check mount mount_volume
+check names-by-convention names_by_convention
+check only-our-names all_names_typed
+check foreign-host-refused refuses_foreign_host
+check bad-address-refused refuses_bad_address
+check requests-counted requests_grow
+check prometheus-config configure_prometheus
+start prometheus prometheus --config.file="$T/prometheus.yml" --storage.tsdb.path="$T/tsdb" --web.listen-address="$PROM"
+check prometheus-runs until_ok 30 curl -sf "http://$PROM/-/ready"
+check prometheus-agrees until_ok 15 agrees
+check counters-survive-unmount survives_unmount
+check alert-when-down fires_when_down
+[ $failed = 0 ] || tail -n 20 "$T/cfsd.log"
+exit $failed
