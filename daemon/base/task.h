@@ -7,14 +7,20 @@
 ///          its frame, so never destroy one that waits for the kernel.
 /// Threads  Starts, resumes and ends on the loop thread that awaits it.
 /// Failure  Exceptions terminate: errors are Result<T>.
+/// Deadline A task that is told until() when it must be done hands that down to whatever it awaits,
+///          however many steps that has. The steps that wait for others ask for it by
+///          this_deadline(); nothing is cancelled. What must be done all the same asks for more time by
+///          grant_until().
 /// Note     Take parameters by value (or references to objects that outlive the task); lambdas that
 /// are
 ///          coroutines must not capture.
 #pragma once
 
 #include <coroutine>
+#include <cstdint>
 #include <cstdlib>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 namespace cfs {
@@ -37,12 +43,65 @@ struct FinalAwaiter {
 
 struct PromiseBase {
   std::coroutine_handle<> continuation;
+  std::int64_t deadline_ms = 0;  ///< Loop::now_ms() clock; 0: none
+  void limit(std::int64_t ms) noexcept {
+    if (ms != 0 && (deadline_ms == 0 || ms < deadline_ms)) deadline_ms = ms;
+  }
   [[nodiscard]] std::suspend_always initial_suspend() const noexcept { return {}; }
   [[nodiscard]] FinalAwaiter final_suspend() const noexcept { return {}; }
   [[noreturn]] void unhandled_exception() const noexcept { std::abort(); }
 };
 
+/// Takes the deadline of the coroutine that awaits it, and does not suspend it.
+class DeadlineQuery {
+ public:
+  [[nodiscard]] bool await_ready() const noexcept { return false; }
+  template <typename P>
+  bool await_suspend(std::coroutine_handle<P> h) noexcept {
+    deadline_ms_ = h.promise().deadline_ms;
+    return false;
+  }
+  [[nodiscard]] std::int64_t await_resume() const noexcept { return deadline_ms_; }
+
+ private:
+  std::int64_t deadline_ms_ = 0;
+};
+
+/// Gives the coroutine that awaits it until then, even when its time is over.
+class DeadlineGrant {
+ public:
+  explicit DeadlineGrant(std::int64_t deadline_ms) : deadline_ms_(deadline_ms) {}
+  [[nodiscard]] bool await_ready() const noexcept { return false; }
+  template <typename P>
+  bool await_suspend(std::coroutine_handle<P> h) const noexcept {
+    std::int64_t& own = h.promise().deadline_ms;
+    if (own != 0 && own < deadline_ms_) own = deadline_ms_;
+    return false;
+  }
+  void await_resume() const noexcept {}
+
+ private:
+  std::int64_t deadline_ms_;
+};
+
+/// Lets `child` run for `caller`, which may be no task.
+template <typename P>
+void attach(PromiseBase& child, std::coroutine_handle<P> caller) noexcept {
+  child.continuation = caller;
+  if constexpr (std::is_base_of_v<PromiseBase, P>) child.limit(caller.promise().deadline_ms);
+}
+
 }  // namespace detail
+
+/// `co_await this_deadline()`: when the task that asks must be done, 0 when it has time.
+[[nodiscard]] inline detail::DeadlineQuery this_deadline() {
+  return {};
+}
+
+/// `co_await grant_until(ms)`: this task and what it awaits from here on may take until then.
+[[nodiscard]] inline detail::DeadlineGrant grant_until(std::int64_t deadline_ms) {
+  return detail::DeadlineGrant(deadline_ms);
+}
 
 template <typename T>
 class [[nodiscard]] Task {
@@ -67,10 +126,16 @@ class [[nodiscard]] Task {
   ~Task() {
     if (h_) h_.destroy();
   }
+  /// Before it is awaited: it must be done by then (Loop::now_ms() clock, 0: no matter).
+  Task until(std::int64_t deadline_ms) && {
+    h_.promise().limit(deadline_ms);
+    return std::move(*this);
+  }
 
   [[nodiscard]] bool await_ready() const noexcept { return false; }
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<> caller) noexcept {
-    h_.promise().continuation = caller;
+  template <typename P>
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<P> caller) noexcept {
+    detail::attach(h_.promise(), caller);
     return h_;
   }
   T await_resume() { return std::move(*h_.promise().value); }
@@ -99,10 +164,16 @@ class [[nodiscard]] Task<void> {
   ~Task() {
     if (h_) h_.destroy();
   }
+  /// Before it is awaited: it must be done by then (Loop::now_ms() clock, 0: no matter).
+  Task until(std::int64_t deadline_ms) && {
+    h_.promise().limit(deadline_ms);
+    return std::move(*this);
+  }
 
   [[nodiscard]] bool await_ready() const noexcept { return false; }
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<> caller) noexcept {
-    h_.promise().continuation = caller;
+  template <typename P>
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<P> caller) noexcept {
+    detail::attach(h_.promise(), caller);
     return h_;
   }
   void await_resume() const noexcept {}

@@ -39,8 +39,9 @@ Task<std::vector<T>> when_all(Loop& loop, std::vector<Task<T>> tasks) {
   detail::Joint<T> joint;
   joint.results.resize(tasks.size());
   joint.left = tasks.size();
+  const std::int64_t deadline_ms = co_await this_deadline();
   for (std::size_t i = 0; i < tasks.size(); ++i) {
-    loop.spawn(detail::run_part<T>(std::move(tasks[i]), &joint, i));
+    loop.spawn(detail::run_part<T>(std::move(tasks[i]).until(deadline_ms), &joint, i));
   }
   if (!tasks.empty()) co_await joint.done.wait();
   out.reserve(joint.results.size());

@@ -130,7 +130,16 @@ Task<RawAnswer> MetaClient::call(std::uint64_t partition, std::uint8_t op, std::
       vol.tx_conflict_retry_num > 0 ? vol.tx_conflict_retry_num : kConflictRetries;
   const std::int64_t wait =
       vol.tx_conflict_retry_ms > 0 ? vol.tx_conflict_retry_ms : kConflictPauseMs;
-  const std::int64_t deadline = Loop::now_ms() + (mode.budget_ms > 0 ? mode.budget_ms : budget_ms_);
+  const std::int64_t whole = co_await this_deadline();
+  const std::int64_t begin = Loop::now_ms();
+  const std::int64_t step = begin + (mode.budget_ms > 0 ? mode.budget_ms : budget_ms_);
+  const std::int64_t deadline = whole == 0 ? step : std::min(step, whole);
+  if (begin >= deadline) {  // not sent: nothing is lost
+    RawAnswer late;
+    late.error = make_error(ETIMEDOUT, "the time of the operation is over");
+    co_return late;
+  }
+  mode.budget_ms = deadline - begin;
   RawAnswer answer = co_await call_once(partition, op, body, mode);
   take_item_status(op, &answer);
   bool lost = answer.lost;

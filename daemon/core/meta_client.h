@@ -3,11 +3,12 @@
 ///
 /// Purpose  Finds the partition of an inode and its leader, sends, retries: leader, then every
 ///          member in passes; reads may end at a quorum of followers; transaction conflicts are
-///          repeated. What a result code means for an operation is the caller's.
+///          repeated. What a result code means for an operation is the caller's. No request outlives
+///          the deadline of its operation (task.h); after it nothing is sent.
 /// Threads  The loop's.
 /// Lifetime close() makes running calls fail soon with ESHUTDOWN.
 /// Failure  An Answer without a reply has an error; `lost` says that an earlier attempt may have
-///          been executed although its reply never came.
+///          been executed although its reply never came. Without it nothing has been executed.
 /// Source   CubeFS v3.5.3 sdk/meta/conn.go (sendToMetaPartition), sdk/meta/operation.go.
 #pragma once
 
@@ -103,7 +104,11 @@ class MetaClient {
   [[nodiscard]] std::uint64_t requests() const { return requests_; }
   [[nodiscard]] std::uint64_t retries() const { return retries_; }
   [[nodiscard]] const MetaTraffic& traffic() const { return pool_.traffic(); }
-  [[nodiscard]] std::int64_t budget_ms() const { return budget_ms_; }
+  /// When trying has to end: the mount's budget from now, or the deadline of the operation.
+  [[nodiscard]] std::int64_t last_moment(std::int64_t whole_ms) const {
+    const std::int64_t step = Loop::now_ms() + budget_ms_;
+    return whole_ms == 0 ? step : std::min(step, whole_ms);
+  }
 
  private:
   /// One call on its way through the members.

@@ -116,7 +116,8 @@ Task<Answer<wire::InodeReply>> MetaOps::create_inode_at(std::uint64_t partition,
 Task<Answer<wire::InodeReply>> MetaOps::create_inode(NewInode what) {
   Answer<wire::InodeReply> got;
   got.error = make_error(ENOMEM, "no meta partition takes new inodes");
-  const std::int64_t deadline = Loop::now_ms() + client_.budget_ms();
+  const std::int64_t whole = co_await this_deadline();
+  const std::int64_t deadline = client_.last_moment(whole);
   const std::size_t most = client_.create_choices() * 2;  // once more after a refresh
   for (std::size_t i = 0; i < most && Loop::now_ms() < deadline; ++i) {
     const std::uint64_t partition = client_.next_for_create();

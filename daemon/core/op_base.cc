@@ -7,6 +7,7 @@
 namespace cfs {
 
 Task<Result<Attr>> NameOp::take_link(Ino ino, std::uint64_t uniq, Step sent_at) {
+  co_await settle_time();
   if (log_.found() == sent_at && log_.found_age_s() > kUniqMemoryS) {
     Result<wire::InodeInfo> info = co_await ops_.inode(ino);
     if (info.ok() && info->nlink > 0) {
@@ -23,6 +24,7 @@ Task<Result<Attr>> NameOp::take_link(Ino ino, std::uint64_t uniq, Step sent_at) 
 }
 
 Task<Result<Attr>> NameOp::undo_link(Error why, bool evict) {
+  co_await settle_time();
   ProgressRecord& r = log_.record();
   r.err = why.code;
   if (r.uniq_unlink == 0) {  // a create asks for an id only now: it seldom needs one

@@ -21,6 +21,10 @@ class NameOp {
   /// Servers remember unique ids for 300 s: after this age a repeated unlink might count twice.
   static constexpr std::int64_t kUniqMemoryS = 240;
 
+  /// Time to finish or to take back what cannot stay as it is, when the operation's is over.
+  static constexpr std::int64_t kSettleMs = 5000;
+  static auto settle_time() { return grant_until(Loop::now_ms() + kSettleMs); }
+
   static Error stopped() { return make_error(ECANCELED, "abandoned"); }
   /// Finish with success.
   Result<Attr> succeed(Attr attr) {

@@ -112,7 +112,8 @@ Task<Result<Attr>> CreateOp::make_name() {
 
 /// The name could not be made: is it there all the same? Is the inode ours to remove?
 Task<Result<Attr>> CreateOp::name_refused(std::uint8_t result, bool lost, Error error) {
-  const bool unknown = result == CFS_RC_INIT || result == CFS_RC_ERR || result == CFS_RC_AGAIN;
+  if (ends_here(error)) co_return error;
+  co_await settle_time();
   const Ino ino = log_.record().ino;
   Result<wire::LookupReply> there = co_await ops_.lookup(args_.dir, args_.name);
   if (there.ok() && there->ino == ino) {
@@ -120,7 +121,7 @@ Task<Result<Attr>> CreateOp::name_refused(std::uint8_t result, bool lost, Error 
     co_return done;
   }
   const bool other_there = there.ok();
-  if ((unknown || lost) && !other_there) {
+  if (lost && !other_there) {
     spdlog::warn("create: outcome of the name unknown, inode {} leaks: {}", ino, error.text());
     co_return fail(result, error);
   }
@@ -163,7 +164,8 @@ Task<Result<Attr>> CreateOp::resume_name() {
 
 Task<Result<Attr>> CreateOp::run_tx() {
   Result<Attr> done = make_error(ENOMEM, "no meta partition takes new inodes");
-  const std::int64_t deadline = Loop::now_ms() + ops_.client().budget_ms();
+  const std::int64_t whole = co_await this_deadline();
+  const std::int64_t deadline = ops_.client().last_moment(whole);
   const std::size_t most = ops_.client().create_choices() + 1;
   for (std::size_t i = 0; i < most && Loop::now_ms() < deadline; ++i) {
     const std::uint64_t partition = ops_.client().next_for_create();
@@ -237,6 +239,7 @@ Task<Result<Attr>> CreateOp::end_tx(Transaction& tx) {
     co_return fail(named.result, named.error);
   }
   if (!log_.write(Step::kTxCommit)) co_return stopped();
+  co_await settle_time();
   RawAnswer committed = co_await tx.commit();
   Result<wire::LookupReply> there = make_error(ENOENT, {});
   if (committed.result != CFS_RC_OK) {  // did an earlier, lost commit do it?

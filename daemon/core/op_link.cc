@@ -97,15 +97,15 @@ Task<Result<Attr>> LinkOp::make_name() {
   Answer<wire::NoBody> named = co_await ops_.create_dentry(
       dir_, name_, ino_, wire::to_go_mode(log_.record().mode), quota_ids_);
   Result<Attr> done = make_error(EIO, {});
+  if (!named.ok() && ends_here(named.error)) co_return named.error;
+  if (!named.ok()) co_await settle_time();
   bool there = named.ok();
   if (!there) there = co_await name_is_there();
   if (there) {
     done = co_await answer();
     co_return done;
   }
-  const bool unknown =
-      named.result == CFS_RC_INIT || named.result == CFS_RC_ERR || named.result == CFS_RC_AGAIN;
-  if (unknown) {
+  if (named.lost) {
     spdlog::warn("link: outcome unknown, inode {} keeps a link too many: {}", ino_,
                  named.error.text());
     co_return fail(named.result, named.error);
@@ -153,6 +153,7 @@ Task<Result<Attr>> LinkOp::run_tx() {
     co_return fail(parts.error());
   }
   if (!log_.write(Step::kTxCommit)) co_return stopped();
+  co_await settle_time();
   const RawAnswer committed = co_await tx.commit();
   bool made = committed.result == CFS_RC_OK;
   if (!made && committed.lost) made = co_await name_is_there();

@@ -215,6 +215,7 @@ Task<Result<Attr>> RenameOp::remove_target_dir() {
 }
 
 Task<Result<Attr>> RenameOp::target_dir_unlink() {
+  co_await settle_time();
   if (!log_.write(Step::kTargetGone)) co_return stopped();
   const ProgressRecord& r = log_.record();
   Result<Attr> left = co_await take_link(r.old_ino, r.uniq_old, Step::kTargetGone);

@@ -57,7 +57,7 @@ class RenameOp final : NameOp {
   Task<Result<Attr>> make_name();
   Task<Result<Attr>> put_name();
   Task<Result<Attr>> swap_name();
-  Task<Result<Attr>> name_refused(std::uint8_t result, Error error);
+  Task<Result<Attr>> name_refused(std::uint8_t result, bool lost, Error error);
   Task<Result<Attr>> remove_old();
   Task<Result<Attr>> old_vanished(bool maybe_ours);
   Task<Result<Attr>> swapped_for(Ino was);

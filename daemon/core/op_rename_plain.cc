@@ -11,14 +11,6 @@
 #include "daemon/core/op_rename.h"
 
 namespace cfs {
-namespace {
-
-bool unknown(std::uint8_t result) {
-  return result == CFS_RC_INIT || result == CFS_RC_ERR || result == CFS_RC_AGAIN;
-}
-
-}  // namespace
-
 Task<Result<Attr>> RenameOp::run_plain() {
   ProgressRecord& r = log_.record();
   Result<std::uint64_t> link = co_await ops_.uniq_id(r.ino);
@@ -102,7 +94,7 @@ Task<Result<Attr>> RenameOp::put_name() {
   if (named.ok()) {
     done = co_await remove_old();
   } else {
-    done = co_await name_refused(named.result, named.error);
+    done = co_await name_refused(named.result, named.lost, named.error);
   }
   co_return done;
 }
@@ -112,7 +104,7 @@ Task<Result<Attr>> RenameOp::swap_name() {
   Answer<wire::InoReply> swapped = co_await ops_.update_dentry(args_.new_dir, args_.new_name, ino);
   Result<Attr> done = make_error(EIO, {});
   if (!swapped.ok()) {
-    done = co_await name_refused(swapped.result, swapped.error);
+    done = co_await name_refused(swapped.result, swapped.lost, swapped.error);
     co_return done;
   }
   done = co_await swapped_for(swapped.reply.ino);
@@ -150,7 +142,9 @@ Task<bool> RenameOp::expect_target(Ino ino) {
   co_return true;
 }
 
-Task<Result<Attr>> RenameOp::name_refused(std::uint8_t result, Error error) {
+Task<Result<Attr>> RenameOp::name_refused(std::uint8_t result, bool lost, Error error) {
+  if (ends_here(error)) co_return error;
+  co_await settle_time();
   ProgressRecord& r = log_.record();
   Result<Attr> done = make_error(EIO, {});
   Result<wire::LookupReply> there = co_await ops_.lookup(args_.new_dir, args_.new_name);
@@ -158,7 +152,7 @@ Task<Result<Attr>> RenameOp::name_refused(std::uint8_t result, Error error) {
     done = co_await remove_old();
     co_return done;
   }
-  if (unknown(result) || (!there.ok() && there.error().code != ENOENT)) {
+  if (lost || (!there.ok() && there.error().code != ENOENT)) {
     spdlog::warn("rename: outcome unknown, inode {} keeps a link too many: {}", r.ino,
                  error.text());
     co_return fail(result, error);
@@ -195,7 +189,7 @@ Task<Result<Attr>> RenameOp::remove_old() {
     done = co_await take_own_link();
   } else if (gone.result == CFS_RC_NOT_EXIST) {
     done = co_await old_vanished(gone.lost);
-  } else if (unknown(gone.result)) {
+  } else if (gone.lost || ends_here(gone.error)) {
     spdlog::warn("rename: \"{}\" may exist under both names: {}", args_.name, gone.error.text());
     done = fail(gone.result, gone.error);
   } else {
@@ -207,6 +201,7 @@ Task<Result<Attr>> RenameOp::remove_old() {
 /// The old name is gone without our knowing, or means another file by now: if another client removed
 /// it, the link went with it.
 Task<Result<Attr>> RenameOp::old_vanished(bool maybe_ours) {
+  co_await settle_time();
   const ProgressRecord& r = log_.record();
   bool ours = false;
   if (maybe_ours) {
@@ -223,6 +218,7 @@ Task<Result<Attr>> RenameOp::old_vanished(bool maybe_ours) {
 }
 
 Task<Result<Attr>> RenameOp::undo_names(Error why) {
+  co_await settle_time();
   const bool undone = co_await unmake_name();
   if (!undone) co_return fail(std::move(why));
   Result<Attr> done = co_await undo_link(std::move(why), false);

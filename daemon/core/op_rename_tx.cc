@@ -133,6 +133,7 @@ bool RenameOp::target_changed(std::uint8_t result) {
 
 Task<Result<Attr>> RenameOp::end_tx(Transaction& tx) {
   if (!log_.write(Step::kTxCommit)) co_return stopped();
+  co_await settle_time();
   const RawAnswer committed = co_await tx.commit();
   if (committed.result != CFS_RC_OK) {
     bool moved = committed.lost;

@@ -138,6 +138,7 @@ Task<Result<Attr>> UnlinkOp::remove_name() {
 Task<Result<Attr>> UnlinkOp::name_refused(std::uint8_t result, bool lost, Error error) {
   Result<Attr> done = make_error(EIO, {});
   if (result != CFS_RC_NOT_EXIST) co_return fail(result, error);
+  co_await settle_time();
   if (!lost) {
     if (!hinted() && ++rounds_ >= kRounds)
       co_return fail(make_error(EBUSY, "it changes all the time"));
@@ -189,6 +190,7 @@ Task<Result<Attr>> UnlinkOp::remove_link() {
 
 /// rmdir lost a race: give the directory its link and name back.
 Task<Result<Attr>> UnlinkOp::restore(Ino ino) {
+  co_await settle_time();
   Result<std::uint64_t> uniq = co_await ops_.uniq_id(ino);
   if (!uniq.ok()) co_return fail(uniq.error());
   log_.record().uniq_link = *uniq;
@@ -264,6 +266,7 @@ Task<Result<Attr>> UnlinkOp::send_parts(Transaction& tx) {
 
 Task<Result<Attr>> UnlinkOp::end_tx(Transaction& tx) {
   if (!log_.write(Step::kTxCommit)) co_return stopped();
+  co_await settle_time();
   const RawAnswer committed = co_await tx.commit();
   if (committed.result != CFS_RC_OK) {
     Result<wire::LookupReply> there = co_await ops_.lookup(dir_, name_);

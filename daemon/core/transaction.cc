@@ -6,6 +6,12 @@
 
 namespace cfs {
 
+namespace {
+
+constexpr std::int64_t kRollbackMs = 5000;  // also when the operation's time is over
+
+}  // namespace
+
 Transaction::Transaction(MetaOps& ops, ProgressLog& log, wire::TxType type) : ops_(ops), log_(log) {
   const std::int64_t minutes = ops.views().volume().tx_timeout_min;
   info_.tx_type = type;
@@ -70,6 +76,7 @@ Task<RawAnswer> Transaction::commit() {
 }
 
 Task<void> Transaction::rollback() {
+  co_await grant_until(Loop::now_ms() + kRollbackMs);
   wire::TxRollbackReq req;
   req.tx_id = log_.tx_id();
   req.tm_id = log_.record().tm_id;

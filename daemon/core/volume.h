@@ -7,6 +7,8 @@
 ///          below.
 /// Threads  The loop it was opened on.
 /// Lifetime shared_ptr; close() ends the background refresh and waits for running calls.
+/// Deadline of a call: the caller's, Task::until() with deadline_ms(). Each call ends then, whatever
+///          the number of its requests, or a few seconds later when it has something to take back.
 /// Errors   Result<T> with the errno of include/cubefs/cfs_errno.h; retries are done inside.
 #pragma once
 
@@ -40,7 +42,7 @@ struct Attr {
 struct SetAttr {
   enum : std::uint32_t { kMode = 1, kUid = 2, kGid = 4, kMtime = 8, kAtime = 16 };
   std::uint32_t valid = 0;
-  std::uint32_t mode = 0;  ///< st_mode with type
+  std::uint32_t mode = 0;  ///< st_mode; the type stays what it is
   std::uint32_t uid = 0, gid = 0;
   std::int64_t mtime = 0, atime = 0;
 };
@@ -164,6 +166,11 @@ class Volume {
   [[nodiscard]] virtual bool read_only() const = 0;
   [[nodiscard]] virtual bool follower_read() const = 0;
   [[nodiscard]] virtual std::string cluster_name() const = 0;
+
+  /// Of a call that begins now, by the mount's meta_timeout_s.
+  [[nodiscard]] std::int64_t deadline_ms() const {
+    return Loop::now_ms() + std::int64_t{1000} * config().meta_timeout_s;
+  }
 
   virtual Task<Result<FsStat>> statfs() = 0;
   virtual Task<Result<Attr>> lookup(Ino dir, std::string name) = 0;

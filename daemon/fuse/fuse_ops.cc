@@ -169,7 +169,7 @@ Task<void> do_setattr(FuseSession* s, Call req, Ino ino, struct stat st, int to_
       co_return;
     }
   }
-  SetAttr change = to_change(st, to_set);
+  const SetAttr change = to_change(st, to_set);
   if (change.valid & SetAttr::kMtime) {
     // commits move the server's mtime: they go first, or they would undo what is set here
     const std::shared_ptr<DataFile> open = s->open_file(ino);
@@ -180,14 +180,6 @@ Task<void> do_setattr(FuseSession* s, Call req, Ino ino, struct stat st, int to_
         co_return;
       }
     }
-  }
-  if (change.valid & SetAttr::kMode) {
-    const auto now = co_await s->vol().getattr(ino);
-    if (!now) {
-      req->err(of_known_inode(now.code()));
-      co_return;
-    }
-    change.mode = (now->mode & S_IFMT) | (change.mode & 07777);
   }
   if (change.valid != 0) {
     const auto a = co_await s->vol().setattr(ino, change);

@@ -134,7 +134,7 @@ void FuseSession::run(const char* op, Ino subject, Task<void> task) {
 }
 
 Task<void> FuseSession::tracked(std::uint64_t id, Task<void> task) {
-  co_await task;
+  co_await std::move(task).until(volume_->deadline_ms());
   running_.erase(id);
   if (running_.empty()) idle_.set();
 }

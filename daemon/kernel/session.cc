@@ -88,22 +88,23 @@ Task<Reply> Session::handle(Request request) {
   const auto self = shared_from_this();
   const int waited = co_await ready();
   if (waited != 0) co_return Reply::error(waited);
+  const std::int64_t deadline = volume_->deadline_ms();
   switch (request.head.op) {
     case CFS_OP_GETXATTR:
     case CFS_OP_SETXATTR:
     case CFS_OP_LISTXATTR:
     case CFS_OP_REMOVEXATTR:
-      co_return co_await xattr_request(request);
+      co_return co_await xattr_request(request).until(deadline);
     case CFS_OP_EXTENTS:
     case CFS_OP_COMMIT:
     case CFS_OP_TRUNCATE:
     case CFS_OP_EVICT:
     case CFS_OP_STATFS:
-      co_return co_await data_request(request);
+      co_return co_await data_request(request).until(deadline);
     case CFS_OP_EVENT:
       co_return co_await event(request);
     default:
-      co_return co_await namespace_request(request);
+      co_return co_await namespace_request(request).until(deadline);
   }
 }
 
