@@ -96,7 +96,7 @@ Result<void> Cluster::open_state() {
   if (!store) return store.error();
   store_ = std::move(store).value();
   topology_ = std::make_unique<TopologyStore>(*store_);
-  meta_ = std::make_unique<MetaService>(*store_, *topology_, faults_);
+  meta_ = std::make_unique<MetaService>(*store_, *topology_, faults_, request_log_);
   return topology_->load(unix_now());
 }
 
@@ -123,6 +123,7 @@ Result<void> Cluster::start_data_nodes() {
   for (size_t i = 0; i < options_.data_nodes; ++i) {
     auto slot = std::make_unique<DataSlot>();
     slot->knobs.tiny_ready_after_ms = options_.tiny_ready_ms;
+    slot->knobs.request_log = &request_log_;
     auto port = static_cast<uint16_t>(options_.base_port + kDataPortOffset + i);
     slot->node = std::make_unique<DataNode>(options_.dir + "/data" + std::to_string(i + 1),
                                             options_.ip, port, data_, slot->knobs);

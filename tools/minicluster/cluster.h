@@ -22,6 +22,7 @@
 #include "tools/minicluster/faults.h"
 #include "tools/minicluster/meta_node.h"
 #include "tools/minicluster/meta_service.h"
+#include "tools/minicluster/request_log.h"
 #include "tools/minicluster/topology.h"
 
 namespace cfs::mini {
@@ -78,6 +79,7 @@ class Cluster {
   [[nodiscard]] MetaService& meta() { return *meta_; }
   [[nodiscard]] DataDirectory& data() { return data_; }
   [[nodiscard]] FaultTable& faults() { return faults_; }
+  [[nodiscard]] RequestLog& request_log() { return request_log_; }
   [[nodiscard]] const std::vector<std::unique_ptr<Master>>& masters() const { return masters_; }
   [[nodiscard]] const std::vector<std::unique_ptr<MetaNode>>& meta_nodes() const {
     return meta_nodes_;
@@ -111,6 +113,7 @@ class Cluster {
   std::unique_ptr<Store> store_;
   std::unique_ptr<TopologyStore> topology_;
   FaultTable faults_;
+  RequestLog request_log_;
   DataDirectory data_;
   std::unique_ptr<MetaService> meta_;
   std::vector<std::unique_ptr<DataSlot>> data_slots_;

@@ -33,6 +33,7 @@
 #include <string_view>
 
 #include "cubefs/cfs_wire.h"
+#include "tools/minicluster/request_log.h"
 
 namespace cfs::mini {
 
@@ -68,9 +69,15 @@ struct DataKnobs {
   ArmedFault follower_failure;
   ArmedFault read_error;
   ArmedFault force_result;
+  /// Not a knob: where arrivals and answers are noted, if anywhere.
+  RequestLog* request_log = nullptr;
   /// Not a knob: requests that arrived so far, by opcode, forwarded ones included.
   std::array<std::atomic<uint64_t>, 256> requests{};
 
+  void note(bool answer, const cfs_pkt_hdr& header) const {
+    if (request_log == nullptr) return;
+    request_log->note({answer, wire::Peer::kData, header.opcode, header.followers});
+  }
   /// Changes one knob. Returns an empty string, or what is wrong with the text.
   std::string set(std::string_view assignment);
   /// Every knob as "name=value", one a line; armed faults show how many are left.

@@ -120,6 +120,7 @@ void DataSession::serve(DataRequest& request) {
   if (closing_) return;
   const uint8_t opcode = request.packet.header.opcode;
   knobs_.requests[opcode].fetch_add(1, std::memory_order_relaxed);
+  knobs_.note(false, request.packet.header);
   if (const auto code = knobs_.force_result.take(opcode)) {
     return refuse(request, Refusal{*code, "ActionForced_result set by knob"});
   }
@@ -304,6 +305,7 @@ bool DataSession::send(Reply reply, Fault fault) {
     const size_t whole = cfs_pkt_hdr_len(reply.header.extent_type) + reply.payload.size();
     const size_t limit = fault == Fault::kCut ? whole / 2 : SIZE_MAX;
     if (fault != Fault::kClose) {
+      knobs_.note(true, reply.header);
       failed =
           send_packet(fd_.get(), reply.header, reply.versions, reply.arg, reply.payload, limit);
     }

@@ -124,6 +124,7 @@ MasterApi::MasterApi(Cluster& cluster) : cluster_(cluster) {
       {"/mini/fault", &MasterApi::mini_fault},
       {"/mini/stats", &MasterApi::mini_stats},
       {"/mini/topology", &MasterApi::mini_topology},
+      {"/mini/log", &MasterApi::mini_log},
       {"/mini/fill", &MasterApi::mini_fill},
       {"/mini/empty", &MasterApi::mini_empty},
   };

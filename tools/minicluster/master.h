@@ -89,6 +89,7 @@ class MasterApi {
   std::string mini_fault(const MasterRequest& r);
   std::string mini_stats(const MasterRequest& r);
   std::string mini_topology(const MasterRequest& r);
+  std::string mini_log(const MasterRequest& r);
   std::string mini_fill(const MasterRequest& r);
   std::string mini_empty(const MasterRequest& r);
 

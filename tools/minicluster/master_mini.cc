@@ -2,7 +2,8 @@
 /// Requests that only the mini cluster has: faults, statistics, topology.
 ///
 /// Purpose   /mini/fault?action=... , see the table at kActions; /mini/stats counts requests per
-///           node and opcode; /mini/topology shows partitions with their leaders; /mini/fill and
+///           node and opcode; /mini/topology shows partitions with their leaders; /mini/log lists
+///           requests in their order; /mini/fill and
 ///           /mini/empty make and remove the files of a large directory, see fill.h.
 /// Failure   Code 2 with a sentence for a request that makes no sense; nothing has changed then.
 #include <functional>
@@ -328,6 +329,22 @@ std::string MasterApi::mini_topology(const MasterRequest& r) {
                     {"leader", cluster_.data().leader_of(id)}});
   }
   return envelope({{"meta", meta}, {"data", data}});
+}
+
+/// on=true: begins a list; on=false: ends it. The list: what came, in order; appends that a data node hands on
+/// to other replicas are left out.
+std::string MasterApi::mini_log(const MasterRequest& r) {
+  RequestLog& log = cluster_.request_log();
+  ordered_json events = ordered_json::array();
+  for (const RequestEvent& event : log.events()) {
+    const bool append = event.peer == wire::Peer::kData &&
+                        (event.op == CFS_DOP_WRITE || event.op == CFS_DOP_SYNC_WRITE);
+    if (append && event.followers == 0) continue;
+    events.push_back((event.answer ? "<" : ">") + std::string(wire::op_name(event.op, event.peer)));
+  }
+  if (r.has("on") && r.flag("on")) log.start();
+  if (r.has("on") && !r.flag("on")) log.stop();
+  return envelope(events);
 }
 
 /// vol=, dir= from the volume's root, count=, prefix= (s).

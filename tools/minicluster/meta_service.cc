@@ -47,12 +47,20 @@ bool is_member(const MetaPartition& mp, const std::string& node) {
 
 }  // namespace
 
-MetaService::MetaService(Store& store, TopologyStore& topology, FaultTable& faults)
-    : store_(store), topology_(topology), faults_(faults) {}
+MetaService::MetaService(Store& store, TopologyStore& topology, FaultTable& faults, RequestLog& log)
+    : store_(store), topology_(topology), faults_(faults), log_(log) {}
 
 Served MetaService::handle(const std::string& node, const wire::Packet& request) {
   const uint8_t op = request.h.opcode;
   count(node, op);
+  log_.note({.answer = false, .peer = wire::Peer::kMeta, .op = op});
+  Served served = serve(node, request);
+  if (served.reply) log_.note({.answer = true, .peer = wire::Peer::kMeta, .op = op});
+  return served;
+}
+
+Served MetaService::serve(const std::string& node, const wire::Packet& request) {
+  const uint8_t op = request.h.opcode;
   if (op_class(op) == OpClass::kUnknown) return {};
   if (std::optional<Served> served = forced(node, request)) return *served;
   TopologyPtr topology = topology_.get();

@@ -26,6 +26,7 @@
 
 #include "daemon/wire/packet.h"
 #include "tools/minicluster/faults.h"
+#include "tools/minicluster/request_log.h"
 #include "tools/minicluster/topology.h"
 
 namespace cfs::mini {
@@ -46,7 +47,7 @@ class MetaService {
   /// Deletes the bytes of a key on all replicas of its data partition.
   using DeleteExtent = std::function<void(const wire::ExtentKey&)>;
 
-  MetaService(Store& store, TopologyStore& topology, FaultTable& faults);
+  MetaService(Store& store, TopologyStore& topology, FaultTable& faults, RequestLog& log);
 
   /// Executes `request`, which arrived at `node`.
   Served handle(const std::string& node, const wire::Packet& request);
@@ -87,6 +88,7 @@ class MetaService {
     std::string text;
   };
 
+  Served serve(const std::string& node, const wire::Packet& request);
   void count(const std::string& node, uint8_t op);
   std::optional<Served> forced(const std::string& node, const wire::Packet& request);
   std::optional<Obstacle> reach_leader(const std::string& node, const MetaPartition& mp);
@@ -101,6 +103,7 @@ class MetaService {
   Store& store_;
   TopologyStore& topology_;
   FaultTable& faults_;
+  RequestLog& log_;
 
   mutable std::mutex lock_;
   std::condition_variable changed_;
