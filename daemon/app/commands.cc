@@ -261,6 +261,7 @@ Task<Result<Json>> Commands::fuse_mount(Json args) {
   MountPoint at{*path, admin::text_or(args, "source", "cubefs")};
   FuseOptions options;
   options.read_only = admin::flag_or(args, "read_only", false);
+  options.acl = admin::flag_or(args, "acl", true);
   for (const Json& flag : admin::member_or_empty(args, "flags")) {
     if (flag.is_string()) options.flags.push_back(flag.get<std::string>());
   }

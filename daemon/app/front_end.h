@@ -60,6 +60,7 @@ struct FuseOptions {
   bool read_only = false;
   bool allow_other = true;
   bool default_permissions = true;
+  bool acl = true;                 ///< POSIX ACLs, where the kernel's FUSE has them
   std::vector<std::string> flags;  ///< noatime, nodev, noexec, nosuid...: passed to the mount
   /// Called once on the loop when the mount ended from outside (umount(8)); stop() is still due.
   std::function<void()> ended;

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "daemon/base/when_all.h"
+#include "daemon/fuse/fuse_acl.h"
 #include "daemon/fuse/fuse_call.h"
 
 namespace cfs {
@@ -60,6 +61,17 @@ void reply_attr(FuseSession& s, const Call& req, const Result<Attr>& r) {
   req->attr(st, s.vol().config().attr_valid_ms / 1000.0);
 }
 
+/// Who makes an inode. The umask is 0 where the kernel has applied it.
+struct Maker {
+  Caller who;
+  std::uint32_t umask = 0;
+};
+
+Maker maker(fuse_req_t req) {
+  const fuse_ctx* c = fuse_req_ctx(req);
+  return {{c->uid, c->gid}, session(req).acl() ? static_cast<std::uint32_t>(c->umask) : 0};
+}
+
 /// Group of a new inode: the directory's when that has the setgid bit, which a new directory then
 /// has as well.
 Task<Result<Caller>> owner_of_new(FuseSession* s, Ino dir, Caller who, std::uint32_t* mode) {
@@ -72,12 +84,46 @@ Task<Result<Caller>> owner_of_new(FuseSession* s, Ino dir, Caller who, std::uint
   co_return who;
 }
 
-Task<Result<Attr>> make(FuseSession* s, Ino dir, std::string name, std::uint32_t mode,
-                        std::string target, Caller who) {
-  const auto owner = co_await owner_of_new(s, dir, who, &mode);
-  if (!owner) co_return owner.error();
+/// Its ACL and mode, by the directory's default ACL or the umask.
+Task<Result<NewAcl>> acl_of_new(FuseSession* s, Ino dir, std::uint32_t mode, std::uint32_t umask) {
+  NewAcl plain;
+  plain.mode = mode;
+  if (!s->acl() || S_ISLNK(mode)) co_return plain;
+  plain.mode = mode & ~umask;
+  if (s->without_default_acl(dir)) co_return plain;
+  const std::uint64_t changes = s->default_acl_changes();
+  Result<NewAcl> acl = co_await inherit_acl(&s->vol(), dir, mode, umask);
+  if (acl && !acl->inherited) s->found_no_default_acl(dir, changes);
+  co_return acl;
+}
+
+/// An inode without the ACL that its directory demands must not stay.
+Task<Result<Attr>> finish_acl(FuseSession* s, Ino dir, std::string name, Attr made, NewAcl acl) {
+  const Result<void> given = co_await give_acl(&s->vol(), made.ino, std::move(acl));
+  if (given) co_return made;
   Progress progress;
-  co_return co_await s->vol().create(dir, name, mode, target, *owner, progress);
+  const auto removed = co_await s->vol().unlink(dir, std::move(name), S_ISDIR(made.mode), progress);
+  if (removed) s->orphan(*removed);
+  co_return given.error();
+}
+
+Task<Result<Attr>> make(FuseSession* s, Ino dir, std::string name, std::uint32_t mode,
+                        std::string target, Maker maker) {
+  Result<Caller> owner = make_error(EIO, {});
+  Result<NewAcl> acl = make_error(EIO, {});
+  std::vector<Task<bool>> asks;
+  std::uint32_t with_sgid = mode;
+  asks.push_back(store_into<Result<Caller>>(owner_of_new(s, dir, maker.who, &with_sgid), &owner));
+  asks.push_back(store_into<Result<NewAcl>>(acl_of_new(s, dir, mode, maker.umask), &acl));
+  (void)co_await when_all<bool>(s->loop(), std::move(asks));
+  if (!owner) co_return owner.error();
+  if (!acl) co_return acl.error();
+  mode = acl->mode | (with_sgid & S_ISGID);
+  Progress progress;
+  Result<Attr> made = co_await s->vol().create(dir, name, mode, target, *owner, progress);
+  if (!made || (acl->access.empty() && acl->defaults.empty())) co_return made;
+  made = co_await finish_acl(s, dir, std::move(name), *made, std::move(*acl));
+  co_return made;
 }
 
 // ---- names ----
@@ -98,7 +144,7 @@ Task<void> do_lookup(FuseSession* s, Call req, Ino dir, std::string name) {
 }
 
 Task<void> do_make(FuseSession* s, Call req, Ino dir, std::string name, std::uint32_t mode,
-                   std::string target, Caller who) {
+                   std::string target, Maker who) {
   const auto a = co_await make(s, dir, name, mode, target, who);
   reply_entry(*s, req, a);
 }
@@ -161,6 +207,20 @@ Task<Result<Attr>> set_size(FuseSession* s, Ino ino, std::uint64_t size) {
   co_return co_await s->vol().truncate(ino, size);
 }
 
+/// With ACLs, chmod(2) changes that of the inode as well.
+Task<Result<Attr>> change_attrs(FuseSession* s, Ino ino, SetAttr change) {
+  Result<Attr> attr = make_error(EIO, {});
+  Result<void> acl;
+  std::vector<Task<bool>> asks;
+  asks.push_back(store_into<Result<Attr>>(s->vol().setattr(ino, change), &attr));
+  if (s->acl() && (change.valid & SetAttr::kMode) != 0) {
+    asks.push_back(store_into<Result<void>>(acl_follows_mode(&s->vol(), ino, change.mode), &acl));
+  }
+  (void)co_await when_all<bool>(s->loop(), std::move(asks));
+  if (attr && !acl) co_return acl.error();
+  co_return attr;
+}
+
 Task<void> do_setattr(FuseSession* s, Call req, Ino ino, struct stat st, int to_set) {
   if (to_set & FUSE_SET_ATTR_SIZE) {
     const auto cut = co_await set_size(s, ino, static_cast<std::uint64_t>(st.st_size));
@@ -182,7 +242,7 @@ Task<void> do_setattr(FuseSession* s, Call req, Ino ino, struct stat st, int to_
     }
   }
   if (change.valid != 0) {
-    const auto a = co_await s->vol().setattr(ino, change);
+    const auto a = co_await change_attrs(s, ino, change);
     reply_attr(*s, req, a);
     co_return;
   }
@@ -217,17 +277,43 @@ void reply_bytes(const Call& req, const std::string& bytes, std::size_t room) {
   }
 }
 
-/// Which names exist is for the file system to say. An ACL could be kept but not enforced here
-/// (libfuse has the kernel check mode bits only), so it is refused rather than ignored; reading one
-/// that the kernel front end set is fine. Source: Linux xattr(7).
-int xattr_name_refused(const char* name, bool sets) {
-  const std::string_view n = name;
+bool is_acl(std::string_view name) {
+  return name == kAclAccess || name == kAclDefault;
+}
+
+/// Which names exist is for the file system to say. Where ACLs are not checked, setting one is refused
+/// rather than ignored; reading one that another mount has set is fine. Source: Linux xattr(7).
+int xattr_name_refused(const FuseSession& s, std::string_view name, bool sets) {
   for (const std::string_view prefix : {"user.", "trusted.", "security."}) {
-    if (n == prefix) return EINVAL;
-    if (n.substr(0, prefix.size()) == prefix) return 0;
+    if (name == prefix) return EINVAL;
+    if (name.substr(0, prefix.size()) == prefix) return 0;
   }
-  const bool is_acl = n == "system.posix_acl_access" || n == "system.posix_acl_default";
-  return is_acl && !sets ? 0 : EOPNOTSUPP;
+  return is_acl(name) && (s.acl() || !sets) ? 0 : EOPNOTSUPP;
+}
+
+/// Who is neither root nor in the file's group loses the setgid bit with the ACL. Source: Linux
+/// fs/posix_acl.c (posix_acl_update_mode).
+Task<bool> keeps_sgid(FuseSession* s, Ino ino, Caller who, std::vector<gid_t> groups) {
+  if (who.uid == 0) co_return true;
+  const auto now = co_await s->vol().getattr(ino);
+  if (!now || (now->mode & S_ISGID) == 0 || now->gid == who.gid) co_return true;
+  co_return std::find(groups.begin(), groups.end(), now->gid) != groups.end();
+}
+
+/// Supplementary groups; none when they cannot be read.
+std::vector<gid_t> groups_of(fuse_req_t req) {
+  constexpr int kMost = 65536;  // NGROUPS_MAX
+  std::vector<gid_t> groups(kMost);
+  const int n = fuse_req_getgroups(req, kMost, groups.data());
+  groups.resize(n > 0 ? static_cast<std::size_t>(std::min(n, kMost)) : 0);
+  return groups;
+}
+
+Task<void> do_set_acl(FuseSession* s, Call req, Ino ino, std::string value, Caller who,
+                      std::vector<gid_t> groups) {
+  const bool keep = co_await keeps_sgid(s, ino, who, std::move(groups));
+  const auto r = co_await set_access_acl(&s->vol(), ino, std::move(value), keep);
+  reply(req, r);
 }
 
 Task<void> do_getxattr(FuseSession* s, Call req, Ino ino, std::string name, std::size_t room) {
@@ -255,12 +341,20 @@ Task<void> do_listxattr(FuseSession* s, Call req, Ino ino, Caller who, std::size
 
 Task<void> do_setxattr(FuseSession* s, Call req, Ino ino, std::string name, std::string value,
                        int flags) {
+  const bool defaults = name == kAclDefault;
+  if (defaults) s->change_default_acl(ino);
   const auto r = co_await s->vol().setxattr(ino, name, value, flags);
+  if (defaults) s->change_default_acl(ino);
   reply(req, r);
 }
 
 Task<void> do_removexattr(FuseSession* s, Call req, Ino ino, std::string name) {
-  const auto r = co_await s->vol().removexattr(ino, name);
+  Result<void> r;
+  if (is_acl(name)) {
+    r = co_await remove_acl(&s->vol(), ino, name);
+  } else {
+    r = co_await s->vol().removexattr(ino, name);
+  }
   reply(req, r);
 }
 
@@ -312,7 +406,7 @@ Task<void> do_open(FuseSession* s, Call req, Ino ino, Caller who, fuse_file_info
 }
 
 Task<void> do_create(FuseSession* s, Call req, Ino dir, std::string name, std::uint32_t mode,
-                     Caller who, fuse_file_info fi) {
+                     Maker who, fuse_file_info fi) {
   auto a = co_await make(s, dir, name, mode, {}, who);
   // somebody else made the name meanwhile: without O_EXCL that is as good
   if (!a && a.code() == EEXIST && (fi.flags & O_EXCL) == 0) a = co_await s->vol().lookup(dir, name);
@@ -428,7 +522,8 @@ Task<void> do_readdir(FuseSession* s, Call req, std::shared_ptr<DirHandle> dir, 
 }
 
 // ---- libfuse callbacks: copy and run ----
-void on_init(void* /*data*/, fuse_conn_info* conn) {
+void on_init(void* data, fuse_conn_info* conn) {
+  FuseSession& s = *static_cast<FuseSession*>(data);
   conn->max_write = kMaxIo;
   conn->max_readahead = kMaxIo;
   conn->want |=
@@ -436,6 +531,11 @@ void on_init(void* /*data*/, fuse_conn_info* conn) {
                        FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_AUTO_INVAL_DATA |
                        FUSE_CAP_EXPORT_SUPPORT);
   conn->want &= ~(FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_POSIX_ACL | FUSE_CAP_SPLICE_READ);
+  constexpr unsigned kAcl = FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK;
+  const bool wanted = s.options().acl && s.options().default_permissions;
+  if (!wanted || (conn->capable & kAcl) != kAcl) return;
+  conn->want |= kAcl;
+  s.use_acl();
 }
 
 void on_lookup(fuse_req_t r, fuse_ino_t p, const char* n) {
@@ -468,16 +568,16 @@ void on_mknod(fuse_req_t r, fuse_ino_t p, const char* n, mode_t mode, dev_t rdev
     fuse_reply_err(r, EPERM);
     return;
   }
-  s.run("CREATE", s.ino(p), do_make(&s, s.call(r), s.ino(p), n, mode, {}, caller(r)));
+  s.run("CREATE", s.ino(p), do_make(&s, s.call(r), s.ino(p), n, mode, {}, maker(r)));
 }
 void on_mkdir(fuse_req_t r, fuse_ino_t p, const char* n, mode_t mode) {
   FuseSession& s = session(r);
   s.run("CREATE", s.ino(p),
-        do_make(&s, s.call(r), s.ino(p), n, S_IFDIR | (mode & 07777), {}, caller(r)));
+        do_make(&s, s.call(r), s.ino(p), n, S_IFDIR | (mode & 07777), {}, maker(r)));
 }
 void on_symlink(fuse_req_t r, const char* target, fuse_ino_t p, const char* n) {
   FuseSession& s = session(r);
-  s.run("CREATE", s.ino(p), do_make(&s, s.call(r), s.ino(p), n, S_IFLNK | 0777, target, caller(r)));
+  s.run("CREATE", s.ino(p), do_make(&s, s.call(r), s.ino(p), n, S_IFLNK | 0777, target, maker(r)));
 }
 void on_unlink(fuse_req_t r, fuse_ino_t p, const char* n) {
   FuseSession& s = session(r);
@@ -507,7 +607,7 @@ void on_open(fuse_req_t r, fuse_ino_t i, fuse_file_info* fi) {
 void on_create(fuse_req_t r, fuse_ino_t p, const char* n, mode_t mode, fuse_file_info* fi) {
   FuseSession& s = session(r);
   s.run("CREATE", s.ino(p),
-        do_create(&s, s.call(r), s.ino(p), n, S_IFREG | (mode & 07777), caller(r), *fi));
+        do_create(&s, s.call(r), s.ino(p), n, S_IFREG | (mode & 07777), maker(r), *fi));
 }
 void on_read(fuse_req_t r, fuse_ino_t i, std::size_t size, off_t off, fuse_file_info* /*fi*/) {
   FuseSession& s = session(r);
@@ -567,15 +667,20 @@ void on_statfs(fuse_req_t r, fuse_ino_t i) {
 }
 void on_setxattr(fuse_req_t r, fuse_ino_t i, const char* n, const char* v, std::size_t size,
                  int flags) {
-  if (const int refused = xattr_name_refused(n, true)) {
+  if (const int refused = xattr_name_refused(session(r), n, true)) {
     fuse_reply_err(r, refused);
     return;
   }
   FuseSession& s = session(r);
+  if (n == std::string_view(kAclAccess)) {
+    s.run("SETXATTR", s.ino(i),
+          do_set_acl(&s, s.call(r), s.ino(i), std::string(v, size), caller(r), groups_of(r)));
+    return;
+  }
   s.run("SETXATTR", s.ino(i), do_setxattr(&s, s.call(r), s.ino(i), n, std::string(v, size), flags));
 }
 void on_getxattr(fuse_req_t r, fuse_ino_t i, const char* n, std::size_t size) {
-  if (const int refused = xattr_name_refused(n, false)) {
+  if (const int refused = xattr_name_refused(session(r), n, false)) {
     fuse_reply_err(r, refused);
     return;
   }
@@ -587,7 +692,7 @@ void on_listxattr(fuse_req_t r, fuse_ino_t i, std::size_t size) {
   s.run("LISTXATTR", s.ino(i), do_listxattr(&s, s.call(r), s.ino(i), caller(r), size));
 }
 void on_removexattr(fuse_req_t r, fuse_ino_t i, const char* n) {
-  if (const int refused = xattr_name_refused(n, false)) {
+  if (const int refused = xattr_name_refused(session(r), n, false)) {
     fuse_reply_err(r, refused);
     return;
   }

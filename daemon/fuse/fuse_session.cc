@@ -229,7 +229,23 @@ void FuseSession::forget(Ino i, std::uint64_t count) {
   found->second.lookups -= std::min(count, found->second.lookups);
   if (found->second.lookups != 0) return;
   known_.erase(found);
+  no_default_acl_until_ms_.erase(i);
   if (orphans_.erase(i) != 0) run("EVICT", i, evict(i));
+}
+
+bool FuseSession::without_default_acl(Ino dir) const {
+  const auto found = no_default_acl_until_ms_.find(dir);
+  return found != no_default_acl_until_ms_.end() && found->second > Loop::now_ms();
+}
+
+void FuseSession::found_no_default_acl(Ino dir, std::uint64_t changes) {
+  if (changes != default_acl_changes_) return;
+  no_default_acl_until_ms_[dir] = Loop::now_ms() + volume_->config().attr_valid_ms;
+}
+
+void FuseSession::change_default_acl(Ino dir) {
+  ++default_acl_changes_;
+  no_default_acl_until_ms_.erase(dir);
 }
 
 void FuseSession::orphan(const Attr& removed) {

@@ -68,6 +68,16 @@ class FuseSession final : public FrontEnd {
   [[nodiscard]] Ino ino(fuse_ino_t n) const { return n == FUSE_ROOT_ID ? volume_->root().ino : n; }
   [[nodiscard]] fuse_ino_t node(Ino i) const { return i == volume_->root().ino ? FUSE_ROOT_ID : i; }
   [[nodiscard]] const FuseOptions& options() const { return options_; }
+  /// The kernel checks ACLs and leaves the umask to us.
+  [[nodiscard]] bool acl() const { return acl_; }
+  void use_acl() { acl_ = true; }
+  /// That a directory has no default ACL is believed as long as its attributes are.
+  [[nodiscard]] bool without_default_acl(Ino dir) const;
+  /// It had none when it was asked, at a time when default_acl_changes() was `changes`.
+  void found_no_default_acl(Ino dir, std::uint64_t changes);
+  [[nodiscard]] std::uint64_t default_acl_changes() const { return default_acl_changes_; }
+  /// Before and after a default ACL is set here.
+  void change_default_acl(Ino dir);
 
   /// The request as an object that answers it once.
   std::shared_ptr<FuseCall> call(fuse_req_t req);
@@ -125,11 +135,14 @@ class FuseSession final : public FrontEnd {
   fuse_session* session_ = nullptr;
   bool mounted_ = false;
   bool stopping_ = false;
+  bool acl_ = false;
   Event pump_ended_;
   Event idle_;
   std::uint64_t next_request_ = 1;
   std::map<std::uint64_t, InFlight> running_;
   std::unordered_map<Ino, Known> known_;
+  std::unordered_map<Ino, std::int64_t> no_default_acl_until_ms_;
+  std::uint64_t default_acl_changes_ = 0;
   std::set<Ino> orphans_;
   std::unordered_map<Ino, std::shared_ptr<DataFile>> files_;
 };

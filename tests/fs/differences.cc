@@ -34,8 +34,6 @@ constexpr char kNoAtime[] =
 constexpr char kNoFuseStatx[] = "libfuse 3.14 knows no FUSE_STATX";
 constexpr char kNoLeases[] =
     "a lease promises that nobody opens the file, which other hosts cannot know; fcntl(2): EINVAL";
-constexpr char kNoFuseAcl[] =
-    "through FUSE an ACL would be kept but not enforced: setting one is refused (EOPNOTSUPP)";
 
 }  // namespace
 
@@ -72,12 +70,6 @@ const std::vector<Difference>& differences() {
       {"PosixLock.Leases/read-lease", kKernel, "EINVAL", kNoLeases},
       {"PosixLock.Leases/get", kKernel, "2", kNoLeases},
       {"PosixLock.Leases/unlock-again", kKernel, "EINVAL", kNoLeases},
-      {"PosixAcl.NamedUserAndMask/set", kFuse, "EOPNOTSUPP", kNoFuseAcl},
-      {"PosixAcl.NamedUserAndMask/*", kFuse, "*", kNoFuseAcl},
-      {"PosixAcl.NamedGroup/*", kFuse, "*", kNoFuseAcl},
-      {"PosixAcl.EqualToAMode/*", kFuse, "*", kNoFuseAcl},
-      {"PosixAcl.Refusals/*", kFuse, "*", kNoFuseAcl},
-      {"PosixAcl.DefaultIsInherited/*", kFuse, "*", kNoFuseAcl},
   };
   return list;
 }

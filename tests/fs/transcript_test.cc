@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The requests of each operation against what the Go FUSE client v3.5.3 was recorded to send (tests/golden/data/r3): no
-/// request more than it sent, unless the table says which and why. Breaks: an operation asks the servers for more.
+/// The requests of each operation against what the Go FUSE client v3.5.3 was recorded to send (tests/golden/data/r3): their
+/// numbers, both ways, and their order where it matters. Breaks: an operation asks the servers for more, leaves a request out
+/// that it needs, or changes a server before it may.
 ///
-/// Requests are counted by the mini cluster ($CFS_TEST_MASTER, /mini/stats) and compared as a bag: those that we send side
-/// by side have no order. Fewer are fine everywhere; what every operation needs is shown by the tests that look at its
-/// outcome, and counted exactly in the cost tests of tests/daemon.
+/// Numbers   Each difference is in the table with its reason; everything else is equal. A difference that is no more fails.
+/// Order     Requests that change a server and that the recorded client sent one after the other are sent one after the other
+///           (the answer first, then the next request). `before` adds what must be known before something is changed.
+/// Source    The mini cluster's list of requests ($CFS_TEST_MASTER, /mini/log).
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -17,63 +19,95 @@ using namespace fs_test;  // NOLINT: tests only
 
 namespace {
 
+/// ">MetaLookup" for a request, "<MetaLookup" for an answer.
+using Sequence = std::vector<std::string>;
 using Bag = std::map<std::string, int>;
 
-std::string text_of(const Bag& bag) {
-  std::string s;
-  for (const auto& [op, n] : bag)
-    if (n != 0) s += (s.empty() ? "" : " ") + op + (n > 1 ? "*" + std::to_string(n) : "");
-  return s;
-}
-
-/// Source: tests/golden/README.md, one message a line.
-Bag recorded(const std::string& name) {
-  std::ifstream in(std::string(CFS_GOLDEN_DIR) + "/r3/" + name + ".jsonl");
-  EXPECT_TRUE(in.good()) << name;
-  static const std::regex op("\"op\": \"(\\w+)\"");
-  Bag bag;
-  for (std::string line; std::getline(in, line);) {
-    if (line.find("\"dir\": \"req\"") == std::string::npos) continue;
-    const auto packet = line.find("\"packet\"");
-    std::smatch found;
-    if (packet == std::string::npos) continue;
-    const std::string rest = line.substr(packet);
-    if (std::regex_search(rest, found, op)) ++bag[found[1]];
-  }
-  return bag;
-}
-
-/// What we send instead of what the recorded client sent, and count as that: a name is removed only while it means our inode.
-const std::map<std::string, std::string> kInstead = {{"MetaBatchDeleteDentry", "MetaDeleteDentry"}};
-
-/// Requests so far, of all nodes.
-Bag counted(const std::string& master) {
-  std::string json;
-  FILE* in = ::popen(("curl -sf 'http://" + master + "/mini/stats'").c_str(), "r");
-  char b[4096];
-  for (std::size_t n; in != nullptr && (n = std::fread(b, 1, sizeof(b), in)) > 0;)
-    json.append(b, n);
-  if (in != nullptr) ::pclose(in);
-  EXPECT_FALSE(json.empty()) << "no answer from " << master;
-  static const std::regex ops("\"ops\":\\{([^}]*)\\}"), one("\"(\\w+)\":(\\d+)");
-  Bag bag;
-  for (std::sregex_iterator o(json.begin(), json.end(), ops), end; o != end; ++o) {
-    const std::string inner = (*o)[1];
-    for (std::sregex_iterator i(inner.begin(), inner.end(), one); i != end; ++i) {
-      const auto instead = kInstead.find((*i)[1]);
-      bag[instead == kInstead.end() ? (*i)[1].str() : instead->second] += std::stoi((*i)[2]);
-    }
-  }
-  return bag;
-}
+/// A number of requests that differs from the recorded one, by front end.
+struct Change {
+  const char* op;
+  int fuse, kernel;  ///< ours minus recorded
+  const char* why;
+};
 
 struct Transcript {
   const char* recording;
   std::function<void(const std::string& dir)> prepare;
   std::function<long(const std::string& dir)> act;
-  Bag more;            ///< what we may send besides
-  const char* reason;  ///< why
+  std::vector<Change> changes{};
+  std::vector<std::pair<const char*, const char*>> before{};
 };
+
+/// What we send instead of what the recorded client sent, and count as that: a name is removed only while it means our inode.
+const std::map<std::string, std::string> kInstead = {{"MetaBatchDeleteDentry", "MetaDeleteDentry"}};
+
+/// Not counted: an id is asked for 5000 at a time, wherever the last range ended.
+const std::set<std::string> kUncounted = {"MetaGetUniqID"};
+
+/// Requests that change no server.
+const std::set<std::string> kReads = {
+    "MetaLookup",        "MetaInodeGet", "MetaBatchInodeGet", "MetaExtentsList",
+    "MetaReadDirLimit",  "MetaGetXAttr", "MetaBatchGetXAttr", "MetaListXAttr",
+    "MetaGetInodeQuota", "StreamRead",   "MetaGetUniqID",     "StreamFollowerRead"};
+
+std::string text_of(const Sequence& sequence) {
+  std::string s;
+  for (const std::string& event : sequence) s += (s.empty() ? "" : " ") + event;
+  return s;
+}
+
+Bag count(const Sequence& sequence) {
+  Bag bag;
+  for (const std::string& event : sequence)
+    if (event[0] == '>' && kUncounted.count(event.substr(1)) == 0) ++bag[event.substr(1)];
+  return bag;
+}
+
+/// Source: tests/golden/README.md, one message a line.
+Sequence recorded(const std::string& name) {
+  std::ifstream in(std::string(CFS_GOLDEN_DIR) + "/r3/" + name + ".jsonl");
+  EXPECT_TRUE(in.good()) << name;
+  static const std::regex op("\"op\": \"(\\w+)\"");
+  Sequence events;
+  for (std::string line; std::getline(in, line);) {
+    const bool request = line.find("\"dir\": \"req\"") != std::string::npos;
+    const auto packet = line.find("\"packet\"");
+    std::smatch found;
+    if (packet == std::string::npos) continue;
+    const std::string rest = line.substr(packet);
+    if (std::regex_search(rest, found, op))
+      events.push_back((request ? ">" : "<") + found[1].str());
+  }
+  return events;
+}
+
+/// The mini cluster's list; `how` begins or ends one.
+Sequence logged(const std::string& how = {}) {
+  const std::string url =
+      std::string("http://") + std::getenv("CFS_TEST_MASTER") + "/mini/log" + how;
+  std::string json;
+  FILE* in = ::popen(("curl -sf '" + url + "'").c_str(), "r");
+  char b[4096];
+  for (std::size_t n; in != nullptr && (n = std::fread(b, 1, sizeof(b), in)) > 0;)
+    json.append(b, n);
+  if (in != nullptr) ::pclose(in);
+  EXPECT_FALSE(json.empty()) << "no answer from " << url;
+  static const std::regex one("\"([<>])(\\w+)\"");
+  Sequence events;
+  for (std::sregex_iterator i(json.begin(), json.end(), one), end; i != end; ++i) {
+    const auto instead = kInstead.find((*i)[2]);
+    events.push_back((*i)[1].str() + (instead == kInstead.end() ? (*i)[2].str() : instead->second));
+  }
+  return events;
+}
+
+/// Every answer to `first` comes before any request `then`.
+bool one_after_the_other(const Sequence& s, const std::string& first, const std::string& then) {
+  const auto last_answer = std::find(s.rbegin(), s.rend(), "<" + first);
+  const auto request = std::find(s.begin(), s.end(), ">" + then);
+  if (last_answer == s.rend() || request == s.end()) return false;
+  return last_answer.base() <= request;
+}
 
 long write_close(const std::string& path, std::size_t n) {
   Fd f(path, O_CREAT | O_EXCL | O_WRONLY);
@@ -86,23 +120,46 @@ void file(const std::string& d) {
 }
 void nothing(const std::string&) {}
 
-constexpr char kCapabilityAndReplicas[] =
-    "before the first write the kernel asks for security.capability, which the Go client denies "
-    "unasked; data nodes "
-    "are counted at each of three replicas, the recording was made at the client";
-constexpr char kOwnLookup[] =
-    "a lookup whose answer is not believed any more (5 s) is repeated, the Go client's was warm "
-    "for 60 s";
+// Reasons; the first word says whose is better.
+constexpr char kServerRefusesItself[] =
+    "fewer: the parent is not asked for its number of entries, the server refuses a full directory "
+    "at CreateDentry (0xF1)";
+constexpr char kKernelCaches[] =
+    "fewer: the kernel module knows names and attributes that the Go client asks for again after 5 "
+    "s or at each use";
+constexpr char kWarm[] = "fewer: the recorded client was cold here";
+constexpr char kOneLookup[] =
+    "fewer: each name is looked up once; the Go client looks both up twice before the transaction";
+constexpr char kNoLease[] =
+    "fewer: the lease only keeps lifecycle migration away from files that are open for writing";
+constexpr char kKnownEmpty[] = "fewer: a new file is known to have no extents";
+constexpr char kLastPage[] = "fewer: a page that is not full is the last one";
+constexpr char kCapability[] =
+    "more: the kernel asks for security.capability (before a write, at chown), which the Go client "
+    "denies unasked";
 constexpr char kKnowsTheInode[] =
-    "the inode is looked up before its name goes, so that a lost reply can be told from another "
-    "host's unlink";
+    "more: the inode is looked up before its name goes, so that only a name that still means it is "
+    "removed";
 constexpr char kTellsMissingFromEmpty[] =
-    "GetXAttr answers a missing attribute with an empty one; BatchGetXAttr tells ENODATA from a "
-    "value";
+    "other: GetXAttr answers a missing attribute with an empty one; BatchGetXAttr tells ENODATA "
+    "from a value";
+constexpr char kChecksFirst[] =
+    "more: removing an attribute that is not there is ENODATA, the server says Ok";
 constexpr char kCurrentAttributes[] =
-    "Setattr overwrites the type bits and the answer shows what is stored: both are asked for, the "
-    "Go client takes "
-    "them from a cache that is up to 120 s old; chown also asks for security.capability";
+    "more: Setattr overwrites the type bits, they are read before; the Go client takes them from a "
+    "cache up to 120 s old";
+constexpr char kAclFollows[] = "more: with ACLs, chmod changes that of the inode as well";
+constexpr char kCapabilityAndDefaultAcl[] =
+    "more: security.capability before the first write, the default ACL of the directory";
+constexpr char kCurrentAndSetId[] =
+    "more: Setattr overwrites the type bits, they are read before; the kernel reads the mode "
+    "first, to clear set-id bits";
+constexpr char kDefaultAcl[] =
+    "more: with ACLs, a new inode takes over the directory's default ACL";
+constexpr char kEvicts[] =
+    "more: the replaced file is evicted when its last user has gone; the server does it at once";
+constexpr char kEvictsDirectory[] =
+    "more: a removed directory is evicted as a file is, the server has deleted it already";
 
 const std::vector<Transcript>& transcripts();
 
@@ -119,24 +176,51 @@ class Transcripts : public Posix {
     if (!IsSkipped()) Posix::TearDown();
   }
   /// What `act` makes the client send, also what it sends a little later, while it knows all of `d`.
-  Bag sent(const std::string& d, const std::function<void()>& act) {
-    const std::string master = std::getenv("CFS_TEST_MASTER");
-    settled(master, counted(master));
+  static Sequence sent(const std::string& d, const std::function<void()>& act) {
+    logged("?on=true");
+    settled();
     call::access(d, F_OK);
     for (const std::string& n : list(d)) status(d + "/" + n);  // the recorded client knew them, too
-    const Bag before = counted(master);
+    settled();
+    logged("?on=true");
     act();
-    Bag after = settled(master, before);
-    for (const auto& [op, n] : before) after[op] -= n;
-    return after;
+    Sequence all = settled();
+    logged("?on=false");
+    return all;
+  }
+  void expect_numbers(const Transcript& t, const Sequence& ours, const Sequence& golden) {
+    Bag expected = count(golden);
+    for (const Change& c : t.changes) expected[c.op] += front() == kFuse ? c.fuse : c.kernel;
+    Bag got = count(ours);
+    for (const auto& [op, n] : expected) got[op] += 0;
+    for (const auto& [op, n] : got)
+      EXPECT_EQ(n, expected[op]) << t.recording << " on " << front_name(front()) << ": " << op
+                                 << "\n  sent     " << text_of(ours) << "\n  recorded "
+                                 << text_of(golden);
+  }
+  static void expect_order(const Transcript& t, const Sequence& ours, const Sequence& golden) {
+    const Bag sent = count(ours);
+    for (const auto& [first, n] : count(golden))
+      for (const auto& [then, m] : count(golden)) {
+        const bool changes = kReads.count(first) == 0 && kReads.count(then) == 0;
+        const bool both = sent.count(first) != 0 && sent.count(then) != 0;
+        if (first == then || !changes || !both || !one_after_the_other(golden, first, then))
+          continue;
+        EXPECT_TRUE(one_after_the_other(ours, first, then))
+            << t.recording << ": " << first << " before " << then << "\n  sent " << text_of(ours);
+      }
+    for (const auto& [first, then] : t.before)
+      EXPECT_TRUE(one_after_the_other(ours, first, then))
+          << t.recording << ": " << first << " before " << then << "\n  sent " << text_of(ours);
   }
 
  private:
-  /// When nothing was counted for a while.
-  static Bag settled(const std::string& master, Bag last) {
+  /// When nothing came for a while.
+  static Sequence settled() {
+    Sequence last = logged();
     for (int quiet = 0; quiet < 3;) {
       ::usleep(100000);
-      Bag now = counted(master);
+      Sequence now = logged();
       quiet = now == last ? quiet + 1 : 0;
       last = std::move(now);
     }
@@ -150,135 +234,165 @@ TEST_F(Transcripts, AsRecordedOrBetter) {
     const std::string d = p(t.recording);
     ASSERT_EQ(call::mkdir(d), 0);
     t.prepare(d);
-    const Bag got = sent(d, [&] { t.act(d); });
-    const Bag golden = recorded(t.recording);
-    Bag allowed = golden;
-    for (const auto& [op, n] : t.more) allowed[op] += n;
-    ++allowed["MetaGetUniqID"];  // a range of 5000 ids may end anywhere
-    for (const auto& [op, n] : got)
-      EXPECT_LE(n, allowed[op]) << t.recording << ": sent " << text_of(got) << "; recorded "
-                                << text_of(golden);
+    const Sequence ours = sent(d, [&] { t.act(d); });
+    const Sequence golden = recorded(t.recording);
+    expect_numbers(t, ours, golden);
+    expect_order(t, ours, golden);
   }
+}
+
+TEST_F(Transcripts, OrderIsNoticed) {
+  const Sequence s = {">A", "<A", ">B", ">C", "<C", "<B", ">D"};
+  EXPECT_TRUE(one_after_the_other(s, "A", "B"));
+  EXPECT_FALSE(one_after_the_other(s, "B", "A"));
+  EXPECT_FALSE(one_after_the_other(s, "B", "C")) << "side by side";
+  EXPECT_FALSE(one_after_the_other(s, "C", "B"));
+  EXPECT_TRUE(one_after_the_other(s, "C", "D"));
+  EXPECT_FALSE(one_after_the_other(s, "A", "E")) << "never sent";
 }
 
 namespace {
 
 const std::vector<Transcript>& transcripts() {
   static const std::vector<Transcript> table = {
-      {"02_lookup_missing",
+      {"02_lookup_missing", nothing, [](const auto& d) { return call::access(d + "/none", F_OK); }},
+      {"03_mkdir",
        nothing,
-       [](const auto& d) { return call::access(d + "/none", F_OK); },
-       {},
-       ""},
-      {"03_mkdir", nothing, [](const auto& d) { return call::mkdir(d + "/d"); }, {}, ""},
+       [](const auto& d) { return call::mkdir(d + "/d"); },
+       {{"MetaBatchGetXAttr", 1, 0, kDefaultAcl},
+        {"MetaInodeGet", 0, -1, kServerRefusesItself},
+        {"MetaLookup", 0, -1, kKernelCaches}}},
       {"05_create_empty",
        nothing,
-       [](const auto& d) { return call::open(d + "/f", O_CREAT | O_EXCL | O_WRONLY); },
-       {},
-       ""},
+       [](const auto& d) { return call::open(d + "/f", O_CREAT | O_WRONLY); },
+       {{"MetaBatchGetXAttr", 1, 0, kDefaultAcl},
+        {"MetaInodeGet", 0, -1, kServerRefusesItself},
+        {"MetaRenewalForbiddenMigration", -1, -1, kNoLease}}},
       {"07_write_100B",
        nothing,
        [](const auto& d) { return write_close(d + "/f", 100); },
-       {{"MetaBatchGetXAttr", 1}, {"Write", 2}},
-       kCapabilityAndReplicas},
+       {{"MetaBatchGetXAttr", 2, 0, kCapabilityAndDefaultAcl},
+        {"MetaExtentsList", 0, -1, kKnownEmpty},
+        {"MetaInodeGet", 0, -1, kServerRefusesItself},
+        {"MetaLookup", 0, -1, kKernelCaches},
+        {"MetaRenewalForbiddenMigration", -1, -1, kNoLease}}},
       {"38_link",
        [](const auto& d) {
          file(d);
          call::mkdir(d + "/d");
        },
        [](const auto& d) { return call::link(d + "/f", d + "/d/g"); },
-       {{"MetaLookup", 1}},
-       kOwnLookup},
+       {{"MetaInodeGet", -1, -1, kServerRefusesItself}, {"MetaLookup", 0, -1, kKernelCaches}},
+       {{"MetaLookup", "MetaLinkInode"}}},
       {"40_unlink_one_of_two_links",
        [](const auto& d) {
          file(d);
          call::link(d + "/f", d + "/g");
        },
        [](const auto& d) { return call::unlink(d + "/g"); },
-       {{"MetaLookup", 1}},
-       kKnowsTheInode},
+       {{"MetaLookup", 1, 0, kKnowsTheInode}}},
       {"41_symlink",
        nothing,
        [](const auto& d) { return call::symlink("../w3m", d + "/l"); },
-       {},
-       ""},
-      {"43_mknod_fifo", nothing, [](const auto& d) { return call::mkfifo(d + "/p"); }, {}, ""},
+       {{"MetaInodeGet", 0, -1, kServerRefusesItself}, {"MetaLookup", 0, -1, kKernelCaches}}},
+      {"43_mknod_fifo",
+       nothing,
+       [](const auto& d) { return call::mkfifo(d + "/p"); },
+       {{"MetaBatchGetXAttr", 1, 0, kDefaultAcl},
+        {"MetaInodeGet", 0, -1, kServerRefusesItself},
+        {"MetaLookup", 0, -1, kKernelCaches}}},
       {"30_rename_samedir",
        file,
        [](const auto& d) { return call::rename(d + "/f", d + "/g"); },
-       {},
-       ""},
+       {{"MetaInodeGet", -1, -1, kWarm}, {"MetaLookup", -2, -4, kOneLookup}},
+       {{"MetaTxDeleteDentry", "MetaTxCreateDentry"}}},
+      {"31_rename_crossdir",
+       [](const auto& d) {
+         file(d);
+         call::mkdir(d + "/d");
+       },
+       [](const auto& d) { return call::rename(d + "/f", d + "/d/g"); },
+       {{"MetaInodeGet", -1, -1, kWarm}, {"MetaLookup", -2, -4, kOneLookup}}},
+      {"32_rename_over_existing",
+       [](const auto& d) {
+         file(d);
+         write_file(d + "/g", "other");
+       },
+       [](const auto& d) { return call::rename(d + "/f", d + "/g"); },
+       {{"MetaEvictInode", 1, 1, kEvicts},
+        {"MetaExtentsList", -1, -1, kWarm},
+        {"MetaInodeGet", 0, -1, kWarm},
+        {"MetaLookup", -2, -5, kOneLookup}}},
+      {"33_rename_dir",
+       [](const auto& d) { call::mkdir(d + "/d"); },
+       [](const auto& d) { return call::rename(d + "/d", d + "/e"); },
+       {{"MetaLookup", -1, -3, kOneLookup}}},
       {"46_readdir_empty",
        nothing,
        [](const auto& d) { return static_cast<long>(list(d).size()); },
-       {},
-       ""},
+       {{"MetaInodeGet", 0, -1, kKernelCaches},
+        {"MetaLookup", -1, -1, kWarm},
+        {"MetaReadDirLimit", 0, -1, kLastPage}}},
       {"48_setxattr",
        file,
        [](const auto& d) { return call::setx(d + "/f", "user.k1", "value1"); },
-       {},
-       ""},
+       {{"MetaInodeGet", -1, -1, kWarm}, {"MetaLookup", -1, -1, kWarm}}},
       {"50_getxattr",
        [](const auto& d) {
          file(d);
          call::setx(d + "/f", "user.k1", "v");
        },
        [](const auto& d) { return call::getx(d + "/f", "user.k1"); },
-       {{"MetaBatchGetXAttr", 1}},
-       kTellsMissingFromEmpty},
-      {"53_listxattr",
-       file,
-       [](const auto& d) { return sys(::listxattr((d + "/f").c_str(), nullptr, 0)); },
-       {},
-       ""},
+       {{"MetaBatchGetXAttr", 1, 1, kTellsMissingFromEmpty},
+        {"MetaGetXAttr", -1, -1, kTellsMissingFromEmpty}}},
+      {"53_listxattr", file,
+       [](const auto& d) { return sys(::listxattr((d + "/f").c_str(), nullptr, 0)); }},
       {"54_removexattr",
        [](const auto& d) {
          file(d);
          call::setx(d + "/f", "user.k1", "v");
        },
        [](const auto& d) { return sys(::removexattr((d + "/f").c_str(), "user.k1")); },
-       {{"MetaBatchGetXAttr", 1}},
-       kTellsMissingFromEmpty},
+       {{"MetaBatchGetXAttr", 1, 1, kChecksFirst}},
+       {{"MetaBatchGetXAttr", "MetaRemoveXAttr"}}},
       {"60_chmod",
        file,
        [](const auto& d) { return call::chmod(d + "/f", 0600); },
-       {{"MetaInodeGet", 2}},
-       kCurrentAttributes},
+       {{"MetaBatchGetXAttr", 1, 0, kAclFollows}, {"MetaInodeGet", 1, 1, kCurrentAttributes}},
+       {{"MetaInodeGet", "MetaSetattr"}}},
       {"61_chown",
        file,
        [](const auto& d) { return call::chown(d + "/f", 1000, 1001); },
-       {{"MetaInodeGet", 3}, {"MetaBatchGetXAttr", 1}},
-       kCurrentAttributes},
+       {{"MetaBatchGetXAttr", 1, 1, kCapability}, {"MetaInodeGet", 2, 1, kCurrentAndSetId}},
+       {{"MetaInodeGet", "MetaSetattr"}}},
       {"62_utimes",
        file,
        [](const auto& d) {
          return call::touch(d + "/f", {1000000000, 0}, {1100000000, 0});
        },
-       {{"MetaInodeGet", 2}},
-       kCurrentAttributes},
+       {{"MetaInodeGet", 1, 1, kCurrentAttributes}}},
       {"71_unlink",
        file,
        [](const auto& d) { return call::unlink(d + "/f"); },
-       {{"MetaLookup", 1}},
-       kKnowsTheInode},
+       {{"MetaLookup", 1, 0, kKnowsTheInode}}},
       {"74_rmdir_nonempty",
        [](const auto& d) {
          call::mkdir(d + "/d");
          write_file(d + "/d/x", "");
        },
        [](const auto& d) { return call::rmdir(d + "/d"); },
-       {},
-       ""},
+       {{"MetaLookup", -1, -1, kWarm}}},
       {"75_rmdir",
        [](const auto& d) { call::mkdir(d + "/d"); },
        [](const auto& d) { return call::rmdir(d + "/d"); },
-       {},
-       ""},
-      {"76_unlink_dir",
-       [](const auto& d) { call::mkdir(d + "/d"); },
-       [](const auto& d) { return call::unlink(d + "/d"); },
-       {},
-       ""},
+       {{"MetaEvictInode", 0, 1, kEvictsDirectory}, {"MetaLookup", -1, -1, kWarm}},
+       {{"MetaInodeGet", "MetaDeleteDentry"}}},
+      {"76_unlink_dir", [](const auto& d) { call::mkdir(d + "/d"); },
+       [](const auto& d) { return call::unlink(d + "/d"); }},
+      {"77_create_exist",
+       file,
+       [](const auto& d) { return call::open(d + "/f", O_CREAT | O_EXCL | O_WRONLY); },
+       {{"MetaInodeGet", 0, -1, kKernelCaches}, {"MetaLookup", -1, -2, kWarm}}},
   };
   return table;
 }

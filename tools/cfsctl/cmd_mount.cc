@@ -195,6 +195,7 @@ Result<void> mount_fuse(AdminClient& daemon, const MountPlan& plan, const std::s
                   {"mount_point", path},
                   {"source", plan.source()},
                   {"read_only", plan.config.read_only},
+                  {"acl", plan.acl},
                   {"flags", plan.fuse_flags}};
   const auto mounted = daemon.call(admin::kFuseMount, args, kPrepareLimitMs);
   return mounted ? Result<void>{} : Result<void>(mounted.error());
@@ -254,11 +255,11 @@ constexpr const char* kExamples =
     "  frontend=WHICH     auto, kernel or fuse (auto)\n"
     "  attrvalid=S        attributes are believed for S seconds (30)\n"
     "  lookupvalid=S      names are believed for S seconds (5)\n"
-    "  metatimeout=S      a metadata request fails after S seconds without a server (600)\n"
+    "  metatimeout=S      a metadata operation ends after S seconds, however slow the servers (600)\n"
     "  soft, hard         kernel: calls fail after the deadline, or only while no daemon runs "
     "(hard)\n"
     "  deadline=S         kernel: that time (the module's default)\n"
-    "  acl, noacl         kernel: POSIX ACLs (acl)\n"
+    "  acl, noacl         POSIX ACLs (acl)\n"
     "  followerread       any replica may serve reads (no)\n"
     "  nearread=no        do not prefer near replicas\n"
     "  trash=no           delete for real where the volume has a trash\n"
