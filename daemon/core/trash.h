@@ -96,6 +96,7 @@ class Trash {
   Task<std::string> original_name(wire::Dentry entry);
   Task<void> expire();
   Task<bool> is_due(wire::Dentry entry);
+  Task<void> begin_deleting(Ino ino);
   Task<void> rotate(wire::InodeInfo current);
   Task<bool> delete_tree(Ino dir, std::string name, Ino ino, int depth);
   Task<bool> delete_entry(Ino dir, wire::Dentry entry, int depth);

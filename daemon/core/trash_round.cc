@@ -24,6 +24,7 @@ constexpr int kMostDepth = 1000;
 constexpr std::uint64_t kPage = 1024;
 constexpr char kExpired[] = "Expired_";
 constexpr char kStamp[] = "%Y-%m-%d-%H%M%S";
+constexpr char kDeletingMark[] = "TrashDeleting";  // attribute, in no namespace that callers see
 
 std::string expired_name(std::int64_t at_s) {
   const std::time_t t = at_s;
@@ -187,7 +188,8 @@ Task<void> Trash::rebuild_entry(Ino current, wire::Dentry entry) {
 // ---------------------------------------------------------------- expiry
 
 /// The stamp is in the time zone of the client that made it, so it alone does not decide: the server's
-/// time of the directory's last change must lie an interval back, too. Deleting changes that time.
+/// time of the directory's last change must lie an interval back, too. Deleting changes that time: who
+/// begins it leaves a mark for whoever holds the lock next.
 Task<bool> Trash::is_due(wire::Dentry entry) {
   const std::int64_t keep_s = ops_.views().last_stat().trash_interval_min * 60;
   const std::int64_t at = expired_at(entry.name);
@@ -195,7 +197,23 @@ Task<bool> Trash::is_due(wire::Dentry entry) {
   if (deleting_.count(entry.ino) != 0) co_return true;
   Result<wire::InodeInfo> info = co_await ops_.inode(entry.ino);
   if (!info.ok()) co_return info.error().code == ENOENT;
-  co_return info->mtime + keep_s <= clock();
+  if (info->mtime + keep_s <= clock()) co_return true;
+  wire::GetXattrReq req;
+  req.ino = entry.ino;
+  req.key = kDeletingMark;
+  Answer<wire::GetXattrReply> mark = co_await ops_.client().send_to<wire::GetXattrReq>(
+      entry.ino, std::move(req), CallMode{.read = true});
+  co_return mark.ok() && !mark.reply.value.empty();
+}
+
+/// Without the mark the next holder waits an interval more; that is no reason not to begin.
+Task<void> Trash::begin_deleting(Ino ino) {
+  if (!deleting_.insert(ino).second) co_return;
+  wire::SetXattrReq req;
+  req.ino = ino;
+  req.key = kDeletingMark;
+  req.value = "1";
+  (void)co_await ops_.client().send_to<wire::SetXattrReq>(ino, std::move(req));
 }
 
 Task<void> Trash::expire() {
@@ -206,7 +224,7 @@ Task<void> Trash::expire() {
     const bool mine = co_await go_on();
     if (!mine) co_return;
     if (!due) continue;
-    deleting_.insert(entry.ino);
+    co_await begin_deleting(entry.ino);
     const bool gone = co_await delete_tree(trash_, entry.name, entry.ino, 0);
     if (gone) deleting_.erase(entry.ino);
     if (!gone) spdlog::warn("trash: {} cannot be deleted completely, later again", entry.name);

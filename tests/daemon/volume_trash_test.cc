@@ -460,6 +460,24 @@ TEST_P(TrashTest, ACloseLeavesNothingHalfDeleted) {
   for (const auto& [name, ino] : files) EXPECT_EQ(ENOENT, getattr(ino).code()) << name;
 }
 
+/// Deleting changes the directory's time; the next holder of the lock must not wait an interval because of that.
+TEST_P(TrashTest, WhatWasBegunIsDeletedByTheNextHolder) {
+  const Ino old = make(trash_, "Expired_2020-01-01-000000", S_IFDIR | 0755);
+  for (const char* name : {"f", "g", "h"}) make(old, name);
+  const bool tx = std::string(GetParam()) == "all";
+  arm(mini::FaultKind::kDelay, tx ? CFS_MOP_TX_DELETE_DENTRY : CFS_MOP_BATCH_DELETE_DENTRY, 400);
+  clock_shift_s = 61 * 60;
+  impl().trash().now_s = shifted_now;
+  loop_.loop().post([this] { loop_.loop().spawn(run_beside(volume_)); });
+  std::this_thread::sleep_for(Millis(150));
+  new_daemon();
+  ASSERT_EQ(2u, names(old).size()) << "one was deleted before the daemon ended";
+  make(trash_, "Expired_2020-01-01-000001", S_IFDIR | 0755);  // young by the server's time: stays
+  clock_shift_s = 0;
+  round();
+  EXPECT_EQ((Names{"Current", "Expired_2020-01-01-000001"}), names(trash_));
+}
+
 /// An operation that runs while the volume closes, beside the release of the lock.
 class TrashCloseTest : public TrashTest {};
 INSTANTIATE_TEST_SUITE_P(Masks, TrashCloseTest, ::testing::Values("rename"));

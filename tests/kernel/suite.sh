@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Runs inside the guest (module loaded, mini cluster at $CUBEFS_HOST_IP). Each check prints "ok NAME" or "not ok NAME - why".
 #   tests/kernel/suite.sh [--short|--fs FILTER]
-# --short: fewer random operations, for the debug kernel; --fs: only these tests of fs_suite
+# --short: fewer random operations, for the debug kernel; --fs: only these tests of fs_suite (NfsExport: tests/kernel/nfs.sh)
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 B=$PWD/build/release
@@ -156,12 +156,26 @@ transcripts() {
   CFS_TEST_DIR=/mnt/long "$B/tests/fs/fs_suite" --gtest_brief=1 --gtest_filter='Transcripts.*' || failed=1
   check long-umount umount_volume /mnt/long
 }
+# Two mounts of the module: two superblocks, so that names, attributes, pages and extent maps are cached apart; one daemon.
+pair_of_kernel_mounts() {
+  check pair-mount mount_volume test /mnt/pair
+  CFS_TEST_DIR2=/mnt/pair "$B/tests/fs/fs_suite" --gtest_brief=1 --gtest_filter="$1" || failed=1
+  check pair-umount umount_volume /mnt/pair
+}
+remount() { umount_volume "$MNT" && mount_volume test "$MNT"; }
+nfs_export() {
+  export -f mount_volume umount_volume remount
+  export CFSCTL MASTER MNT
+  tests/kernel/nfs.sh "$MNT" bash -c remount || failed=1
+}
 # The two-mount tests again with the kernel mount as the other host, which sees what the first one does.
 kernel_watches() { CFS_TEST_DIR=$MNT2 CFS_TEST_DIR2=$MNT "$B/tests/fs/fs_suite" --gtest_brief=1 --gtest_filter="$1"; }
 if [ "${1:-}" = --fs ]; then
   [[ $2 != *Transcripts* ]] || transcripts
   CFS_TREE_OPS=150 CFS_DIR_ENTRIES=3000 "$B/tests/fs/fs_suite" --gtest_brief=1 --gtest_filter="$2:-$NOT_HERE" || failed=1
   [[ $2 != *TwoMounts* ]] || kernel_watches "$2" || failed=1
+  [[ $2 != *TwoMounts* ]] || pair_of_kernel_mounts "$2"
+  [[ $2 != *NfsExport* ]] || nfs_export
   check second-umount umount_volume "$MNT2"
   check umount-and-unload unloads
   exit $failed
@@ -175,7 +189,9 @@ if [ $SHORT = 1 ]; then
 else
   CFS_TREE_OPS=150 CFS_DIR_ENTRIES=3000 "$B/tests/fs/fs_suite" --gtest_brief=1 --gtest_filter="-$NOT_HERE" || failed=1
   kernel_watches 'TwoMounts.*' || failed=1
+  pair_of_kernel_mounts 'TwoMounts.*'
   transcripts
+  nfs_export
   for seed in 1 2 3; do
     CFS_FSX_SEED=$seed CFS_FSX_OPS=600 "$B/tests/fs/fs_suite" --gtest_brief=1 --gtest_filter='Random.AgainstModel' || failed=1
   done
