@@ -179,7 +179,7 @@ TEST_F(QuotaTest, ADirectoryMayBeFull) {
 }
 
 TEST_F(QuotaTest, ForbiddenVolumesAreRefusedAndTold) {
-  make(kRoot, "f");
+  const Ino f = make(kRoot, "f");
   const auto forbid = [this](bool on) {
     ASSERT_TRUE(cluster_->change_volume(name_, [on](mini::Volume& v) { v.forbidden = on; }).ok());
   };
@@ -187,11 +187,19 @@ TEST_F(QuotaTest, ForbiddenVolumesAreRefusedAndTold) {
   EXPECT_EQ(EPERM, create(kRoot, "g").code());
   EXPECT_EQ(EPERM, lookup(kRoot, "f").code());
   EXPECT_EQ(EPERM, unlink(kRoot, "f").code());
+  EXPECT_EQ(EPERM, unlink(kRoot, "f", false, f).code()) << "without a lookup";
+  EXPECT_EQ(EPERM, rename(kRoot, "f", kRoot, "g").code());
+  EXPECT_EQ(EPERM, link(f, kRoot, "g").code());
+  EXPECT_EQ(EPERM, await(volume_->truncate(f, 0)).code());
+  EXPECT_EQ(EPERM, await(volume_->setattr(f, {.valid = SetAttr::kMode, .mode = 0600})).code());
+  EXPECT_EQ(EPERM, await(volume_->setxattr(f, "user.a", "b", 0)).code());
   auto opened = await(Volume::open(loop_.loop(), config()));
   EXPECT_EQ(EPERM, opened.code());
   EXPECT_NE(std::string::npos, opened.error().text().find("forbidden")) << opened.error().text();
   forbid(false);
   EXPECT_TRUE(create(kRoot, "g").ok());
+  EXPECT_EQ((std::vector<std::string>{"f", "g"}), names(kRoot));
+  EXPECT_EQ(1u, getattr(f)->nlink);
   remount();
 }
 

@@ -83,8 +83,17 @@ TEST_F(VolumeTest, ReadOnlyMountRefusesChanges) {
   volume_ = *opened;
   EXPECT_EQ(EROFS, create(kRoot, "g").code());
   EXPECT_EQ(EROFS, unlink(kRoot, "f").code());
+  EXPECT_EQ(EROFS, unlink(kRoot, "f", false, f).code());
+  EXPECT_EQ(EROFS, rename(kRoot, "f", kRoot, "g").code());
+  EXPECT_EQ(EROFS, link(f, kRoot, "g").code());
+  EXPECT_EQ(EROFS, tmpfile(kRoot).code());
   EXPECT_EQ(EROFS, await(volume_->truncate(f, 0)).code());
-  EXPECT_EQ(f, lookup(kRoot, "f")->ino);
+  EXPECT_EQ(EROFS, await(volume_->setattr(f, {.valid = SetAttr::kMode, .mode = 0600})).code());
+  EXPECT_EQ(EROFS, await(volume_->setxattr(f, "user.a", "b", 0)).code());
+  EXPECT_EQ(EROFS, await(volume_->removexattr(f, "user.a")).code());
+  EXPECT_EQ(EROFS, await(volume_->commit(f, {ExtentKey{}}, 1)).code());
+  EXPECT_EQ(std::vector<std::string>{"f"}, names(kRoot));
+  EXPECT_EQ(1u, getattr(f)->nlink);
 }
 
 // ---------------------------------------------------------------- create, lookup, readdir

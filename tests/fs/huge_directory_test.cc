@@ -9,6 +9,7 @@
 #include <iostream>
 #include <thread>
 
+#include "mini.h"
 #include "posix.h"
 
 using namespace fs_test;  // NOLINT: tests only
@@ -21,19 +22,6 @@ constexpr long kMemoryBytes = 24L << 20;
 double now() {
   using std::chrono::steady_clock;
   return std::chrono::duration<double>(steady_clock::now().time_since_epoch()).count();
-}
-
-/// Answer of the master, which must be a success.
-std::string ask(const std::string& request) {
-  const std::string url = "http://" + std::string(std::getenv("CFS_TEST_MASTER")) + request;
-  FILE* in = ::popen(("curl -sf '" + url + "'").c_str(), "r");
-  std::string text;
-  char b[4096];
-  for (std::size_t n; in != nullptr && (n = std::fread(b, 1, sizeof(b), in)) > 0;)
-    text.append(b, n);
-  if (in != nullptr) ::pclose(in);
-  EXPECT_NE(text.find("\"code\":0"), std::string::npos) << url << ": " << text;
-  return text;
 }
 
 /// Resident bytes of a process.
@@ -114,11 +102,11 @@ class HugeDirectory : public Dir {
     Dir::SetUp();
     if (HasFatalFailure()) return;
     where_ = "vol=test&dir=" + root_.substr(std::string(std::getenv("CFS_TEST_DIR")).size());
-    ask("/mini/fill?" + where_ + "&count=" + std::to_string(count_));
+    ask_mini("/mini/fill?" + where_ + "&count=" + std::to_string(count_));
   }
   void TearDown() override {
     if (IsSkipped()) return;
-    ask("/mini/empty?" + where_);
+    ask_mini("/mini/empty?" + where_);
     Dir::TearDown();
   }
   /// Position of a lasting name, count_ of any other.

@@ -7,12 +7,11 @@
 /// Order     Requests that change a server and that the recorded client sent one after the other are sent one after the other
 ///           (the answer first, then the next request). `before` adds what must be known before something is changed.
 /// Source    The mini cluster's list of requests ($CFS_TEST_MASTER, /mini/log).
-#include <cstdio>
 #include <fstream>
-#include <iostream>
 #include <map>
 #include <regex>
 
+#include "mini.h"
 #include "posix.h"
 
 using namespace fs_test;  // NOLINT: tests only
@@ -83,15 +82,7 @@ Sequence recorded(const std::string& name) {
 
 /// The mini cluster's list; `how` begins or ends one.
 Sequence logged(const std::string& how = {}) {
-  const std::string url =
-      std::string("http://") + std::getenv("CFS_TEST_MASTER") + "/mini/log" + how;
-  std::string json;
-  FILE* in = ::popen(("curl -sf '" + url + "'").c_str(), "r");
-  char b[4096];
-  for (std::size_t n; in != nullptr && (n = std::fread(b, 1, sizeof(b), in)) > 0;)
-    json.append(b, n);
-  if (in != nullptr) ::pclose(in);
-  EXPECT_FALSE(json.empty()) << "no answer from " << url;
+  const std::string json = ask_mini("/mini/log" + how);
   static const std::regex one("\"([<>])(\\w+)\"");
   Sequence events;
   for (std::sregex_iterator i(json.begin(), json.end(), one), end; i != end; ++i) {

@@ -3,9 +3,9 @@
 /// or a call that is only interrupted by a handled signal fails.
 #include <chrono>
 #include <csignal>
-#include <cstdio>
 #include <map>
 
+#include "mini.h"
 #include "posix.h"
 
 using namespace fs_test;  // NOLINT: tests only
@@ -31,12 +31,8 @@ class Hang {
 
  private:
   static void all(const std::string& action) {
-    for (int i = 0; i < kMetaNodes; ++i) {
-      const std::string url = std::string("http://") + std::getenv("CFS_TEST_MASTER") +
-                              "/mini/fault?action=" + action +
-                              "&role=meta&index=" + std::to_string(i);
-      EXPECT_EQ(std::system(("curl -sf '" + url + "' >/dev/null").c_str()), 0) << url;
-    }
+    for (int i = 0; i < kMetaNodes; ++i)
+      ask_mini("/mini/fault?action=" + action + "&role=meta&index=" + std::to_string(i));
   }
 };
 
