@@ -6,12 +6,14 @@
 namespace cfs::test {
 namespace {
 
-/// Every test with and without transactions.
+/// Every test with and without transactions, in the form of CubeFS 3.3 and (names with "_34") of 3.4 and later.
 class Hints : public VolumeTest, public ::testing::WithParamInterface<const char*> {
  protected:
   void SetUp() override {
     mini::Volume settings;
-    settings.tx_mask = GetParam();
+    const std::string param = GetParam();
+    settings.tx_mask = param.substr(0, param.find('_'));
+    settings.tx_refuses_names = param.find("_34") != std::string::npos;
     make_volume(settings);
   }
   static RenameHints hints(Ino src, std::uint32_t src_mode) {
@@ -213,7 +215,8 @@ TEST_P(Hints, NamelessFileGoesWithItsLastUser) {
   EXPECT_EQ(ENOENT, getattr(ino).code());
 }
 
-INSTANTIATE_TEST_SUITE_P(Transactions, Hints, ::testing::Values("off", "rename", "all"),
+INSTANTIATE_TEST_SUITE_P(Transactions, Hints,
+                         ::testing::Values("off", "rename", "all", "rename_34", "all_34"),
                          [](const auto& param) { return std::string(param.param); });
 
 // ---------------------------------------------------------------- open

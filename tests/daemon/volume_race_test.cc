@@ -16,9 +16,10 @@ class RaceTest : public VolumeTest {
   static constexpr std::uint32_t kHoldMs = 500;
   static constexpr std::uint32_t kDir = S_IFDIR | 0755;
 
-  void use_mask(const char* mask) {
+  void use_mask(const char* mask, bool refuses_names = false) {
     mini::Volume settings;
     settings.tx_mask = mask;
+    settings.tx_refuses_names = refuses_names;
     make_volume(settings);
     auto opened = await(Volume::open(loop_.loop(), config()));
     ASSERT_TRUE(opened.ok()) << opened.error().text();
@@ -188,16 +189,34 @@ TEST_F(RaceTest, PlainRenameLeavesTheFileThatTookTheOldName) {
   EXPECT_EQ(1u, links(fresh));
 }
 
-/// CubeFS 3.3 takes a name that has the inode already for the transaction's own (3.4 refuses it): the link must not be
-/// counted twice, nor the other's name be removed by a rollback.
+/// CubeFS 3.3 takes a name that has the inode already for the transaction's own, 3.4 refuses it: the link must not be counted
+/// twice, nor the other's name be removed by a rollback.
 TEST_F(RaceTest, TheSameLinkFromTwoHostsIsMadeOnce) {
-  use_mask("all");
-  const Ino f = make(kRoot, "f");
-  const Result<Attr> made = meanwhile(
-      CFS_MOP_TX_LINK_INODE, [&] { return link(f, kRoot, "g"); }, [&] { they_link(f, "g"); });
-  EXPECT_EQ(EEXIST, made.code());
-  EXPECT_EQ((Tree{{"f", f}, {"g", f}}), tree());
-  EXPECT_EQ(2u, links(f));
+  for (const bool refuses_names : {false, true}) {
+    use_mask("all", refuses_names);
+    const Ino f = make(kRoot, "f");
+    const Result<Attr> made = meanwhile(
+        CFS_MOP_TX_LINK_INODE, [&] { return link(f, kRoot, "g"); }, [&] { they_link(f, "g"); });
+    EXPECT_EQ(EEXIST, made.code());
+    EXPECT_EQ((Tree{{"f", f}, {"g", f}}), tree());
+    EXPECT_EQ(2u, links(f));
+    await(close_volume(other_));
+  }
+}
+
+/// The other host renames a file to where we rename it.
+TEST_F(RaceTest, TheSameRenameFromTwoHostsIsMadeOnce) {
+  for (const bool refuses_names : {false, true}) {
+    use_mask("rename", refuses_names);
+    const Ino f = make(kRoot, "f");
+    const Result<Attr> moved = meanwhile(
+        CFS_MOP_TX_DELETE_DENTRY, [&] { return rename(kRoot, "f", kRoot, "g"); },
+        [&] { they_rename("f", "g"); });
+    EXPECT_EQ(ENOENT, moved.code());
+    EXPECT_EQ((Tree{{"g", f}}), tree());
+    EXPECT_EQ(1u, links(f));
+    await(close_volume(other_));
+  }
 }
 
 /// 3.4 and later refuse a name of a transaction whenever it exists.

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "daemon/base/loop.h"
+#include "daemon/base/when_all.h"
 
 namespace cfs {
 namespace {
@@ -282,6 +283,54 @@ TEST_P(LoopTest, ReadsFilesAndRefusesCommandsOfOrdinaryFiles) {
   EXPECT_GT(n, 0);
   EXPECT_LT(refused, 0);
   ::close(fd);
+}
+
+// ---------------------------------------------------------------- deadlines
+
+Task<std::int64_t> deadline_below(int depth) {
+  if (depth == 0) {
+    const std::int64_t ms = co_await this_deadline();
+    co_return ms;
+  }
+  const std::int64_t ms = co_await deadline_below(depth - 1);
+  co_return ms;
+}
+
+/// Own deadline, that of a child side by side with others, that of a child with an earlier one, with a later one, and
+/// after more time was granted.
+Task<std::vector<std::int64_t>> deadlines(Loop& loop) {
+  std::vector<std::int64_t> seen;
+  const std::int64_t own = co_await this_deadline();
+  seen.push_back(own);
+  std::vector<Task<std::int64_t>> parts;
+  parts.push_back(deadline_below(2));
+  parts.push_back(deadline_below(0));
+  for (const std::int64_t ms : co_await when_all<std::int64_t>(loop, std::move(parts)))
+    seen.push_back(ms);
+  const std::int64_t earlier = co_await deadline_below(1).until(own - 10);
+  seen.push_back(earlier);
+  const std::int64_t later = co_await deadline_below(1).until(own + 10);
+  seen.push_back(later);
+  co_await grant_until(own + 500);
+  const std::int64_t granted = co_await deadline_below(1);
+  seen.push_back(granted);
+  co_return seen;
+}
+
+Task<void> note_deadlines(Loop& loop, std::vector<std::int64_t>* with,
+                          std::vector<std::int64_t>* without) {
+  *with = co_await deadlines(loop).until(1000);
+  *without = co_await deadlines(loop);
+  loop.stop();
+}
+
+TEST_P(LoopTest, DeadlinesGoDownToEveryTask) {
+  std::vector<std::int64_t> with, without;
+  loop_->spawn(note_deadlines(*loop_, &with, &without));
+  loop_->run();
+  EXPECT_EQ((std::vector<std::int64_t>{1000, 1000, 1000, 990, 1000, 1500}), with);
+  EXPECT_EQ((std::vector<std::int64_t>{0, 0, 0, -10, 10, 0}), without)
+      << "0: none, granting changes nothing";
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, LoopTest, ::testing::Values("uring", "poll"),

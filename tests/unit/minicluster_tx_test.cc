@@ -260,6 +260,18 @@ TEST_F(Transactions, CreateOverANameOfTheSameInodeLosesItAtRollback) {
   EXPECT_EQ(lookup(CFS_ROOT_INO, "a"), 0u);
 }
 
+/// 3.4 and later.
+TEST_F(Transactions, CreateOverANameOfTheSameInodeMayBeRefused) {
+  config_.tx_refuses_names = true;
+  wire::TransactionInfo tx = begin(wire::kTxCreate, {"a", "b"});
+  EXPECT_EQ(tx_create(tx, "a", a_), CFS_RC_EXIST);
+  EXPECT_EQ(tx_create(tx, "b", a_), CFS_RC_OK);
+  EXPECT_EQ(tx_create(tx, "b", a_), CFS_RC_OK) << "repeated";
+  EXPECT_EQ(rollback(tx), CFS_RC_OK);
+  EXPECT_EQ(lookup(CFS_ROOT_INO, "a"), a_);
+  EXPECT_EQ(lookup(CFS_ROOT_INO, "b"), 0u);
+}
+
 TEST_F(Transactions, InodeFullRefusesATransactionalCreate) {
   wire::TxCreateInodeReq req;
   req.storage_type = CFS_CLASS_SSD;

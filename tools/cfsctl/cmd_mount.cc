@@ -191,12 +191,9 @@ Result<void> mount_kernel(AdminClient& daemon, const MountPlan& plan, const std:
 }
 
 Result<void> mount_fuse(AdminClient& daemon, const MountPlan& plan, const std::string& path) {
-  const Json args{{"config", plan.config.format()},
-                  {"mount_point", path},
-                  {"source", plan.source()},
-                  {"read_only", plan.config.read_only},
-                  {"acl", plan.acl},
-                  {"flags", plan.fuse_flags}};
+  const Json args{
+      {"config", plan.config.format()},     {"mount_point", path}, {"source", plan.source()},
+      {"read_only", plan.config.read_only}, {"acl", plan.acl},     {"flags", plan.fuse_flags}};
   const auto mounted = daemon.call(admin::kFuseMount, args, kPrepareLimitMs);
   return mounted ? Result<void>{} : Result<void>(mounted.error());
 }
@@ -255,7 +252,8 @@ constexpr const char* kExamples =
     "  frontend=WHICH     auto, kernel or fuse (auto)\n"
     "  attrvalid=S        attributes are believed for S seconds (30)\n"
     "  lookupvalid=S      names are believed for S seconds (5)\n"
-    "  metatimeout=S      a metadata operation ends after S seconds, however slow the servers (600)\n"
+    "  metatimeout=S      a metadata operation ends after S seconds, however slow the servers "
+    "(600)\n"
     "  soft, hard         kernel: calls fail after the deadline, or only while no daemon runs "
     "(hard)\n"
     "  deadline=S         kernel: that time (the module's default)\n"

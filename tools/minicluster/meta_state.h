@@ -30,10 +30,14 @@ struct PartitionConfig {
   bool refuse_proto0 = true;               ///< ForbidWriteOpOfProtoVer0
   uint64_t dir_limit = 20'000'000;         ///< DirChildrenNumLimit
   int64_t delete_lock_h = 0;               ///< DeleteLockTime
-  std::set<uint32_t> full_files;           ///< quotas without room for one more inode
-  std::set<uint32_t> over_files;           ///< quotas with more inodes than they may have
-  std::set<uint32_t> full_bytes;           ///< quotas without room for one more byte
-  std::set<uint32_t> full_users;           ///< users who may not have more bytes
+  /// A transaction may not make a name that exists, whichever inode it means, as CubeFS 3.4 and later
+  /// have it. 3.3 takes the name of the same inode for the transaction's own: the worse case for a client,
+  /// since a rollback does not know whose the name is.
+  bool tx_refuses_names = false;
+  std::set<uint32_t> full_files;  ///< quotas without room for one more inode
+  std::set<uint32_t> over_files;  ///< quotas with more inodes than they may have
+  std::set<uint32_t> full_bytes;  ///< quotas without room for one more byte
+  std::set<uint32_t> full_users;  ///< users who may not have more bytes
 };
 
 /// Answer of the state machine. kEcho: the request's own body goes back.

@@ -287,10 +287,13 @@ MetaReply do_tx_create_dentry(MetaCall& c, const wire::TxCreateDentryReq& req) {
   if (rc != CFS_RC_OK) return reply_echo(rc);
   rc = check_quotas(c.config.over_files, req.quota_ids);
   if (rc != CFS_RC_OK) return reply_text(rc, "CreateDentry is over quota");
+  const std::optional<TxDentryUndo> made = c.store.tx_dentry(req.pino, req.name);
+  const bool ours = made && made->tx_id == tx.tx_id && made->kind == TxDentryUndo::kCreated;
+  if (c.config.tx_refuses_names && !ours && c.store.dentry(req.pino, req.name)) {
+    return reply_echo(CFS_RC_EXIST);
+  }
   const DentryValue value{req.ino, req.mode};
   MetaReply reply = add_dentry(c, req.pino, req.name, value, tx.tx_id);
-  // Also when it was there, as CubeFS 3.3 does, the worse case for a client: its rollback does not know whose the name
-  // is, only which inode's. 3.4 and later refuse every name that the transaction has not made itself.
   if (reply.result == CFS_RC_OK) {
     c.store.put_tx_dentry(req.pino, req.name, {tx.tx_id, TxDentryUndo::kCreated, value});
   }

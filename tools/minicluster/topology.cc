@@ -12,14 +12,12 @@ namespace cfs::mini {
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(QuotaDir, path, root, partition)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(DirQuota, id, create_time, dirs, max_files,
                                                 max_bytes)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Volume, id, name, owner, status, capacity_gib,
-                                                vol_type, storage_class, dp_replicas, follower_read,
-                                                meta_follower_read, maximally_read, tx_mask,
-                                                tx_timeout_min, tx_retry_num, tx_retry_ms,
-                                                enable_quota, enable_posix_acl, delete_lock_h,
-                                                trash_interval_min, leader_retry_s, forbidden,
-                                                refuse_proto0, description, allowed_classes, quotas,
-                                                user_limits, create_time, access_key, secret_key)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(
+    Volume, id, name, owner, status, capacity_gib, vol_type, storage_class, dp_replicas,
+    follower_read, meta_follower_read, maximally_read, tx_mask, tx_timeout_min, tx_retry_num,
+    tx_retry_ms, tx_refuses_names, enable_quota, enable_posix_acl, delete_lock_h,
+    trash_interval_min, leader_retry_s, forbidden, refuse_proto0, description, allowed_classes,
+    quotas, user_limits, create_time, access_key, secret_key)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(MetaPartition, id, volume, start, end, members,
                                                 leader, status)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(DataPartitionRow, id, volume, hosts, leader, status)
@@ -102,6 +100,7 @@ PartitionConfig Topology::config_of(const MetaPartition& mp) const {
     config.forbidden = v->forbidden;
     config.refuse_proto0 = v->refuse_proto0;
     config.delete_lock_h = v->delete_lock_h;
+    config.tx_refuses_names = v->tx_refuses_names;
   }
   return config;
 }

@@ -54,6 +54,7 @@ struct Volume {
   int64_t tx_timeout_min = 1;
   int64_t tx_retry_num = 121;
   int64_t tx_retry_ms = 500;
+  bool tx_refuses_names = false;  ///< see PartitionConfig
   bool enable_quota = false;
   bool enable_posix_acl = false;
   int64_t delete_lock_h = 0;
