@@ -11,7 +11,7 @@ B=$PWD/build/release
 tests/vm/get-kernel "$kernel"
 tests/vm/kbuild "$kernel" kmod "build/kmod-$kernel"
 
-limit=900
+limit=1300
 [ "$kernel" = stock ] || limit=2400
 # The channel alone, against a daemon made for the test: it lies, dies and comes back. Ends by unloading the module.
 [ "${1:-}" = --fs ] || tests/vm/run --kernel "$kernel" --net none --time-limit "$limit" --module "build/kmod-$kernel/kmod/cubefs.ko" \

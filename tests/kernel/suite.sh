@@ -189,7 +189,7 @@ if [ $SHORT = 1 ]; then
 else
   CFS_TREE_OPS=150 CFS_DIR_ENTRIES=3000 "$B/tests/fs/fs_suite" --gtest_brief=1 --gtest_filter="-$NOT_HERE" || failed=1
   kernel_watches 'TwoMounts.*' || failed=1
-  pair_of_kernel_mounts 'TwoMounts.*'
+  pair_of_kernel_mounts 'TwoMounts.*:Tree.EightThreadsOverTwoMounts-TwoMounts.AttributesCome*'
   transcripts
   nfs_export
   for seed in 1 2 3; do
