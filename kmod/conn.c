@@ -420,22 +420,41 @@ void cfs_conn_abort_sb(struct cfs_sb *csb)
 
 /* ---- silence ---- */
 
-static bool cfs_conn_silent(struct cfs_conn *conn)
+/* Have requests waited for @ms without a sign of the peer? */
+static bool cfs_conn_silent(struct cfs_conn *conn, unsigned int ms)
 {
-	unsigned int limit_s = conn->class == CFS_CONN_READ ? CFS_READ_SILENCE_S :
-							      CFS_CONN_SILENCE_S;
+	lockdep_assert_held(&conn->lock);
+	return !list_empty(&conn->sent) &&
+	       time_after(jiffies, conn->progress + msecs_to_jiffies(ms));
+}
+
+/* Silent for so long, a connection is taken for dead whatever its path. */
+static unsigned int cfs_conn_limit_ms(struct cfs_conn *conn)
+{
 	struct cfs_pkt *head;
-	bool silent = false;
+
+	lockdep_assert_held(&conn->lock);
+	head = list_first_entry_or_null(&conn->sent, struct cfs_pkt, link);
+	if (head && head->hdr.opcode == CFS_DOP_CREATE_EXTENT)
+		return CFS_CREATE_SILENCE_S * MSEC_PER_SEC;
+	return (conn->class == CFS_CONN_READ ? CFS_READ_SILENCE_S : CFS_CONN_SILENCE_S) *
+	       MSEC_PER_SEC;
+}
+
+static void cfs_conn_listen(struct cfs_conn *conn)
+{
+	bool dead, tell;
 
 	spin_lock(&conn->lock);
-	head = list_first_entry_or_null(&conn->sent, struct cfs_pkt, link);
-	if (head) {
-		if (head->hdr.opcode == CFS_DOP_CREATE_EXTENT)
-			limit_s = CFS_CREATE_SILENCE_S;
-		silent = time_after(jiffies, conn->progress + limit_s * HZ);
-	}
+	dead = cfs_conn_silent(conn, cfs_conn_limit_ms(conn));
+	tell = !dead && conn->told != conn->progress && cfs_conn_silent(conn, CFS_SILENT_MS);
+	if (tell)
+		conn->told = conn->progress;
 	spin_unlock(&conn->lock);
-	return silent;
+	if (dead)
+		cfs_conn_kill(conn, -ETIMEDOUT);
+	else if (tell)
+		cfs_conn_event(conn, CFS_EV_CONN_SILENT, 0);
 }
 
 /* Returns whether there was a connection. */
@@ -450,13 +469,12 @@ static bool cfs_conn_check(struct cfs_node_obj *node, unsigned int class, unsign
 	spin_unlock(&node->lock);
 	if (!conn)
 		return false;
-	if (cfs_conn_silent(conn))
-		cfs_conn_kill(conn, -ETIMEDOUT);
+	cfs_conn_listen(conn);
 	cfs_conn_put(conn);
 	return true;
 }
 
-/* Once a second while there are connections. */
+/* Every CFS_TICK_MS while there are connections. */
 static void cfs_conn_tick(struct work_struct *work)
 {
 	struct cfs_node_obj *node;
@@ -468,7 +486,7 @@ static void cfs_conn_tick(struct work_struct *work)
 		for (i = 0; i < CFS_CONN_CLASSES * CFS_CONN_SLOTS_MAX; i++)
 			any |= cfs_conn_check(node, i / CFS_CONN_SLOTS_MAX, i % CFS_CONN_SLOTS_MAX);
 	if (any)
-		queue_delayed_work(cfs_io_wq, &cfs_tick_work, HZ);
+		queue_delayed_work(cfs_io_wq, &cfs_tick_work, msecs_to_jiffies(CFS_TICK_MS));
 }
 
 /* ---- orders ---- */
@@ -572,7 +590,7 @@ int cfs_conn_order(const struct cfs_connect *c)
 		queue_work(cfs_io_wq, &conn->connect_work);
 	}
 	spin_unlock(&node->lock);
-	queue_delayed_work(cfs_io_wq, &cfs_tick_work, HZ);
+	queue_delayed_work(cfs_io_wq, &cfs_tick_work, msecs_to_jiffies(CFS_TICK_MS));
 	if (!old)
 		return 0;
 	if (READ_ONCE(old->state) == CFS_CONN_UP)
@@ -586,12 +604,14 @@ int cfs_conn_order(const struct cfs_connect *c)
  * cfs_conn_close_order - CFS_IOC_CLOSE: end a connection
  * @c: Copied from user space.
  *
- * Return:  0, and a CONN_DOWN event with -ESHUTDOWN follows; -ENOENT when there is none; -EINVAL.
+ * Return:  0, and a CONN_DOWN event with -ESHUTDOWN follows; -ENOENT when there is none; -EAGAIN when
+ *          it is not silent as the order says; -EINVAL.
  */
 int cfs_conn_close_order(const struct cfs_connect *c)
 {
 	struct cfs_node_obj *node = cfs_conn_order_check(c);
 	struct cfs_conn *conn;
+	bool close;
 
 	if (IS_ERR(node))
 		return PTR_ERR(node);
@@ -602,9 +622,13 @@ int cfs_conn_close_order(const struct cfs_connect *c)
 	spin_unlock(&node->lock);
 	if (!conn)
 		return -ENOENT;
-	cfs_conn_kill(conn, -ESHUTDOWN);
+	spin_lock(&conn->lock);
+	close = !c->timeout_ms || cfs_conn_silent(conn, c->timeout_ms);
+	spin_unlock(&conn->lock);
+	if (close)
+		cfs_conn_kill(conn, -ESHUTDOWN);
 	cfs_conn_put(conn);
-	return 0;
+	return close ? 0 : -EAGAIN;
 }
 
 /* ---- choice ---- */

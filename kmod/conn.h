@@ -27,6 +27,10 @@
 					 * are other replicas
 					 */
 #define CFS_CREATE_SILENCE_S	10	/* the same while an extent is being created */
+#define CFS_SILENT_MS		500	/* the daemon is told of a silence: it looks whether the
+					 * path is broken
+					 */
+#define CFS_TICK_MS		250	/* connections are looked at */
 #define CFS_NEED_CONN_MS	500	/* the daemon is asked for a connection once in this time */
 #define CFS_SUSPECT_MS		2000	/* a node that failed is avoided this long where there is a
 					 * choice
@@ -129,6 +133,7 @@ struct cfs_conn {
 	u32 nsent;			/* L: length of sent */
 	u32 nqueued;			/* L: length of txq */
 	unsigned long progress;		/* L: jiffies of the last byte received or request begun */
+	unsigned long told;		/* L: the progress whose silence the daemon knows */
 	struct mutex tx;
 	wait_queue_head_t idle;		/* sending became NULL */
 	struct socket *sock;		/* I once UP */

@@ -8,7 +8,9 @@ namespace cfs {
 namespace {
 
 constexpr Millis kUserTimeout(6000);
-constexpr std::int64_t kConnectMs = 2000;
+constexpr std::int64_t kConnectMs =
+    2000;  // in three dials: a lost SYN is sent again only after 1 s
+constexpr std::int64_t kFirstDialsMs = 400;
 constexpr std::int64_t kIdleMs = 30000;        // idle life of sdk/meta's pool
 constexpr std::size_t kVersionCount = 2;       // bytes of the count in front of a version list
 constexpr std::size_t kPieceBytes = 1u << 20;  // memory follows what arrives, not what is claimed
@@ -30,6 +32,7 @@ bool MetaConn::stale() const {
 
 Task<Result<wire::Packet>> MetaConn::exchange(wire::Packet request, std::int64_t deadline_ms,
                                               bool* sent) {
+  used_ms_ = Loop::now_ms();
   const std::string bytes = wire::encode(request);
   Result<void> done = co_await send_all(loop_, fd_.get(), bytes.data(), bytes.size(), deadline_ms);
   if (!done.ok()) co_return done.error().in("send");  // the server cannot act on a part of it
@@ -44,11 +47,30 @@ Task<Result<wire::Packet>> MetaConn::exchange(wire::Packet request, std::int64_t
   co_return reply;
 }
 
+/// The server works, or its host or the way to it is gone: the probe finds out which.
+Task<Result<std::size_t>> MetaConn::first_bytes(char* buffer, std::size_t len,
+                                                std::int64_t deadline_ms) {
+  for (;;) {
+    const std::int64_t left = deadline_ms - Loop::now_ms();
+    if (left <= 0) co_return make_error(ETIMEDOUT, {});
+    const Millis patience = std::min(kSilence, Millis(left));
+    const int n = co_await loop_.recv(fd_.get(), buffer, len, patience);
+    if (n > 0) co_return static_cast<std::size_t>(n);
+    if (n == 0) co_return make_error(ECONNRESET, "closed by the peer");
+    if (n == -EINTR || n == -EAGAIN) continue;
+    if (n != -ETIME) co_return make_error(-n, {});
+    if (probe_.lost()) co_return make_error(EHOSTUNREACH, "the host answers nothing");
+    probe_.suspect();
+  }
+}
+
 Task<Result<wire::Packet>> MetaConn::receive(std::int64_t deadline_ms) {
   std::string head(CFS_PKT_HDR, '\0');
-  std::size_t have = 0;
+  Result<std::size_t> begun = co_await first_bytes(head.data(), head.size(), deadline_ms);
+  if (!begun.ok()) co_return begun.error();
+  std::size_t have = *begun;
   std::size_t need = head.size();
-  while (have < need) {  // the length shows itself in steps: base header, version count, Arg
+  do {  // the length shows itself in steps: base header, version count, Arg
     head.resize(need);
     Result<void> got =
         co_await recv_all(loop_, fd_.get(), head.data() + have, need - have, deadline_ms);
@@ -62,7 +84,7 @@ Task<Result<wire::Packet>> MetaConn::receive(std::int64_t deadline_ms) {
     Result<std::size_t> len = wire::head_length(head);
     if (!len.ok()) co_return len.error();
     need = *len != 0 ? *len : have + kVersionCount;
-  }
+  } while (have < need);
   wire::Packet packet;
   Result<std::size_t> body = wire::decode_head(head, &packet);
   if (!body.ok()) co_return body.error();
@@ -88,7 +110,7 @@ Task<Result<void>> MetaConn::receive_data(std::string* data, std::size_t len,
 // ---------------------------------------------------------------- MetaPool
 
 Task<Result<Endpoint>> MetaPool::endpoint_of(std::string addr) {
-  if (nodes_[addr].resolved) co_return nodes_[addr].endpoint;
+  if (nodes_[addr].probe) co_return nodes_[addr].endpoint;
   Result<Endpoint> found = parse_endpoint(addr);
   if (!found.ok()) {  // a name: resolve it once, away from the loop
     Result<Endpoint>* const out = &found;
@@ -96,21 +118,38 @@ Task<Result<Endpoint>> MetaPool::endpoint_of(std::string addr) {
     co_await loop_.offload([out, text] { *out = resolve_endpoint(*text); });
     if (!found.ok()) co_return make_error(EHOSTUNREACH, found.error().what);
   }
-  nodes_[addr].endpoint = *found;
-  nodes_[addr].resolved = true;
+  Node& node = nodes_[addr];
+  node.endpoint = *found;
+  if (!node.probe) {
+    auto end = [this, addr](std::int64_t) { end_exchanges(addr, Loop::now_ms()); };
+    node.probe = std::make_unique<PathProbe>(loop_, *found, PathProbe::Callbacks{end, end});
+  }
   co_return found;
+}
+
+/// Of a node whose path was broken: what has been silent for long was lost on it.
+void MetaPool::end_exchanges(const std::string& addr, std::int64_t now_ms) {
+  for (const auto& [conn, of] : on_loan_) {
+    if (of == addr && now_ms - conn->used_ms() >= PathProbe::kBrokenMs) conn->shutdown();
+  }
 }
 
 Task<Result<std::unique_ptr<MetaConn>>> MetaPool::connect(std::string addr,
                                                           std::int64_t deadline_ms) {
   Result<Endpoint> to = co_await endpoint_of(addr);
   if (!to.ok()) co_return to.error();
-  Result<Fd> fd = tcp_socket(to->addr.ss_family, kUserTimeout);
-  if (!fd.ok()) co_return fd.error();
   const std::int64_t limit = std::min(deadline_ms, Loop::now_ms() + kConnectMs);
-  Result<void> done = co_await connect_to(loop_, fd->get(), *to, limit);
-  if (!done.ok()) co_return done.error().in("connect");
-  co_return std::make_unique<MetaConn>(loop_, std::move(*fd), traffic_);
+  for (int dials = 1;; ++dials) {
+    Result<Fd> fd = tcp_socket(to->addr.ss_family, kUserTimeout);
+    if (!fd.ok()) co_return fd.error();
+    const std::int64_t now = Loop::now_ms();
+    const std::int64_t until = dials < 3 ? std::min(limit, now + kFirstDialsMs) : limit;
+    Result<void> done = co_await connect_to(loop_, fd->get(), *to, until);
+    if (done.ok()) {
+      co_return std::make_unique<MetaConn>(loop_, std::move(*fd), traffic_, *nodes_[addr].probe);
+    }
+    if (done.code() != ETIMEDOUT || until >= limit || closed_) co_return done.error().in("connect");
+  }
 }
 
 std::unique_ptr<MetaConn> MetaPool::take_idle(Node& node) {
@@ -152,7 +191,7 @@ Task<Result<MetaPool::Lease>> MetaPool::acquire(std::string addr, std::int64_t d
     }
     conn = std::move(made).value();
   }
-  on_loan_.insert(conn.get());
+  on_loan_.emplace(conn.get(), addr);
   Lease lease(this, addr, std::move(conn));
   co_return lease;
 }
@@ -175,10 +214,11 @@ void MetaPool::give_back(const std::string& addr, std::unique_ptr<MetaConn> conn
 
 void MetaPool::close() {
   closed_ = true;
-  for (const MetaConn* conn : on_loan_) conn->shutdown();
+  for (const auto& [conn, addr] : on_loan_) conn->shutdown();
   for (auto& [addr, node] : nodes_) {
     node.open -= node.idle.size();
     node.idle.clear();
+    if (node.probe) node.probe->stop();
     node.freed.set();
   }
 }

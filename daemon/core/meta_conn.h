@@ -7,17 +7,19 @@
 /// Lifetime A MetaPool::Lease returns its connection; close() shuts every socket so that running
 ///          exchanges end with an error, and must be called before the pool is destroyed.
 /// Failure  Result with an errno. After any failure, a wrong id or opcode, or a bad length the
-///          connection is dropped, never reused.
+///          connection is dropped, never reused. A reply that does not come makes the pool look
+///          for the node (PathProbe): if the path was broken, exchanges from before are ended as
+///          soon as it is back, or when the node stays away, so that their callers repeat them.
 /// Source   CubeFS v3.5.3 metanode/server.go, sdk/meta/conn.go, util/conn_pool.go.
 #pragma once
 
 #include <memory>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "daemon/base/net.h"
+#include "daemon/base/path_probe.h"
 #include "daemon/wire/packet.h"
 
 namespace cfs {
@@ -29,14 +31,21 @@ struct MetaTraffic {
 /// One connection.
 class MetaConn {
  public:
-  MetaConn(Loop& loop, Fd fd, MetaTraffic& traffic)
-      : loop_(loop), fd_(std::move(fd)), traffic_(traffic), used_ms_(Loop::now_ms()) {}
+  static constexpr Millis kSilence{500};  ///< without an answer: something may be wrong
+
+  MetaConn(Loop& loop, Fd fd, MetaTraffic& traffic, PathProbe& probe)
+      : loop_(loop),
+        fd_(std::move(fd)),
+        traffic_(traffic),
+        probe_(probe),
+        used_ms_(Loop::now_ms()) {}
 
   /// Send a request and receive its reply. `*sent` becomes true when the whole request may have
   /// reached the server: without a reply its outcome is then unknown.
   Task<Result<wire::Packet>> exchange(wire::Packet request, std::int64_t deadline_ms, bool* sent);
   /// True when the peer closed it, or sent something nobody asked for, while it was idle.
   [[nodiscard]] bool stale() const;
+  /// Begin of the exchange under way, else the end of the last one.
   [[nodiscard]] std::int64_t used_ms() const { return used_ms_; }
   void shutdown() const { ::shutdown(fd_.get(), SHUT_RDWR); }
   /// Make the coming close a reset: unread requests in the server's socket buffer are dropped.
@@ -44,11 +53,13 @@ class MetaConn {
 
  private:
   Task<Result<wire::Packet>> receive(std::int64_t deadline_ms);
+  Task<Result<std::size_t>> first_bytes(char* buffer, std::size_t len, std::int64_t deadline_ms);
   Task<Result<void>> receive_data(std::string* data, std::size_t len, std::int64_t deadline_ms);
 
   Loop& loop_;
   Fd fd_;
   MetaTraffic& traffic_;
+  PathProbe& probe_;
   std::int64_t used_ms_;
 };
 
@@ -92,18 +103,19 @@ class MetaPool {
     std::size_t open = 0;                         // idle and on loan
     Event freed;
     Endpoint endpoint;
-    bool resolved = false;
+    std::unique_ptr<PathProbe> probe;  // made when the address is resolved
   };
   Task<Result<Endpoint>> endpoint_of(std::string addr);
   Task<Result<std::unique_ptr<MetaConn>>> connect(std::string addr, std::int64_t deadline_ms);
   std::unique_ptr<MetaConn> take_idle(Node& node);
   Task<bool> wait_turn(std::string addr, std::int64_t deadline_ms);
   void give_back(const std::string& addr, std::unique_ptr<MetaConn> conn, bool good);
+  void end_exchanges(const std::string& addr, std::int64_t now_ms);
 
   Loop& loop_;
   MetaTraffic traffic_;
   std::unordered_map<std::string, Node> nodes_;
-  std::unordered_set<const MetaConn*> on_loan_;
+  std::unordered_map<const MetaConn*, std::string> on_loan_;  // to the node's address
   bool closed_ = false;
 };
 

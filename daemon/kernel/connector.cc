@@ -61,29 +61,46 @@ bool Connector::valid(std::uint32_t conn_class, std::uint32_t slot) const {
   return conn_class < CFS_CONN_CLASSES && slot < CFS_CONN_SLOTS_MAX;
 }
 
-/// Full jitter on the upper half, so that many nodes behind one switch do not come back in step.
-std::int64_t Connector::delay_ms(std::uint32_t failures) {
-  const std::uint32_t doublings = std::min<std::uint32_t>(failures > 0 ? failures - 1 : 0, 10);
-  const std::int64_t full = std::min(kBackoffMinMs << doublings, kBackoffMaxMs);
+/// Full jitter on the upper half, so that many hosts behind one switch do not come back in step.
+std::int64_t Connector::delay_ms(const Node& node, std::int64_t now_ms) {
+  const bool eager = now_ms - node.failing_since_ms < kEagerMs;
+  const std::uint32_t doublings = std::min<std::uint32_t>(node.failures, 10);
+  const std::int64_t full =
+      std::min(kBackoffMinMs << doublings, eager ? kBackoffMaxMs : kBackoffLongMs);
   std::uniform_int_distribution<std::int64_t> jitter(full / 2, full);
   return jitter(random_);
 }
 
-bool Connector::backing_off(std::uint32_t node) const {
-  for (auto it = connections_.lower_bound(Key{node, 0, 0});
-       it != connections_.end() && it->first.node == node; ++it) {
-    if (it->second.state == State::kBackoff) return true;
+bool Connector::any_up(std::uint32_t id) const {
+  for (auto it = connections_.lower_bound(Key{id, 0, 0});
+       it != connections_.end() && it->first.node == id; ++it) {
+    if (it->second.state == State::kUp) return true;
   }
   return false;
 }
 
+/// Those of a node that back off, the one that was tried longest ago first.
+std::vector<Connector::Key> Connector::waiting(std::uint32_t id) const {
+  std::vector<Key> out;
+  for (auto it = connections_.lower_bound(Key{id, 0, 0});
+       it != connections_.end() && it->first.node == id; ++it) {
+    if (it->second.state == State::kBackoff) out.push_back(it->first);
+  }
+  std::stable_sort(out.begin(), out.end(), [this](const Key& a, const Key& b) {
+    return connections_.at(a).since_ms < connections_.at(b).since_ms;
+  });
+  return out;
+}
+
 void Connector::dial(const Key& key, Connection& connection, std::int64_t now_ms) {
+  const std::uint32_t failures = nodes_[key.node].failures;
   cfs_connect order{};
   order.len = sizeof(order);
   order.node = key.node;
   order.conn_class = key.conn_class;
   order.conn_slot = key.slot;
-  order.timeout_ms = kConnectTimeoutMs;
+  // every fifth is patient: the node may be far away
+  order.timeout_ms = failures % 5 == 0 ? kConnectTimeoutMs : kRetryTimeoutMs;
   move(connection, State::kDialing, now_ms);
   const Result<void> ordered = port_.connect(order);
   if (ordered) return;
@@ -91,19 +108,18 @@ void Connector::dial(const Key& key, Connection& connection, std::int64_t now_ms
   fail(key, connection, now_ms);
 }
 
-/// Connections of one node that fail together count as one failure.
+/// It waits for its node's next dial, if anybody still wants it.
 void Connector::fail(const Key& key, Connection& connection, std::int64_t now_ms) {
-  move(connection, State::kIdle, now_ms);
-  if (!backing_off(key.node)) ++nodes_[key.node].failures;
-  back_off(key, connection, now_ms);
+  Node& node = nodes_[key.node];
+  if (node.failures == 0) node.failing_since_ms = now_ms;
+  if (node.wanted_until[key.conn_class] < now_ms) return move(connection, State::kIdle, now_ms);
+  move(connection, State::kBackoff, now_ms);
+  if (node.due_ms <= now_ms) plan(node, now_ms);
 }
 
-void Connector::back_off(const Key& key, Connection& connection, std::int64_t now_ms) {
-  const Node& node = nodes_[key.node];
-  if (node.wanted_until[key.conn_class] < now_ms) return move(connection, State::kIdle, now_ms);
-  const std::int64_t delay = delay_ms(node.failures);
-  move(connection, State::kBackoff, now_ms);
-  connection.due_ms = now_ms + delay;
+void Connector::plan(Node& node, std::int64_t now_ms) {
+  const std::int64_t delay = delay_ms(node, now_ms);
+  node.due_ms = now_ms + delay;
   wake_in_(Millis(delay));
 }
 
@@ -111,13 +127,13 @@ void Connector::need(std::uint32_t node, std::uint32_t conn_class, std::int64_t 
   if (!valid(conn_class, 0)) return;
   auto& wanted = nodes_[node].wanted_until[conn_class];
   wanted = std::max(wanted, now_ms + kWantedMs);
-  const bool wait = backing_off(node);
+  const bool failing = !waiting(node).empty() && !any_up(node);
   for (std::uint32_t slot = 0; slot < counts_.slots[conn_class]; ++slot) {
     const Key key{node, conn_class, slot};
     Connection& connection = connections_[key];
     if (busy(connection, now_ms)) continue;
-    if (wait) {
-      back_off(key, connection, now_ms);
+    if (failing) {
+      move(connection, State::kBackoff, now_ms);  // its node has a time for the next dial
     } else {
       dial(key, connection, now_ms);
     }
@@ -134,9 +150,12 @@ bool Connector::busy(const Connection& connection, std::int64_t now_ms) {
 void Connector::up(std::uint32_t node, std::uint32_t conn_class, std::uint32_t slot,
                    std::int64_t now_ms) {
   if (!valid(conn_class, slot)) return;
-  move(connections_[Key{node, conn_class, slot}], State::kUp, now_ms);
+  Connection& connection = connections_[Key{node, conn_class, slot}];
+  move(connection, State::kUp, now_ms);
+  connection.silent = false;
   auto& wanted = nodes_[node].wanted_until[conn_class];
   wanted = std::max(wanted, now_ms + kUpWantedMs);
+  dial_waiting(node, now_ms, true);
 }
 
 void Connector::down(std::uint32_t node, std::uint32_t conn_class, std::uint32_t slot,
@@ -150,11 +169,55 @@ void Connector::down(std::uint32_t node, std::uint32_t conn_class, std::uint32_t
   fail(key, connection, now_ms);
 }
 
+void Connector::silent(std::uint32_t node, std::uint32_t conn_class, std::uint32_t slot) {
+  if (!valid(conn_class, slot)) return;
+  const auto found = connections_.find(Key{node, conn_class, slot});
+  if (found != connections_.end()) found->second.silent = true;
+}
+
+/// Overwrites stay: a lost connection leaves their outcome open, and newer ones would have to wait
+/// until the old ones cannot be applied any more, longer than a retransmission takes.
+void Connector::path_back(std::uint32_t node, std::int64_t now_ms) {
+  for (auto it = connections_.lower_bound(Key{node, 0, 0});
+       it != connections_.end() && it->first.node == node; ++it) {
+    if (!std::exchange(it->second.silent, false)) continue;
+    if (it->first.conn_class == CFS_CONN_OVERWRITE) continue;
+    cfs_connect order{};
+    order.len = sizeof(order);
+    order.node = node;
+    order.conn_class = it->first.conn_class;
+    order.conn_slot = it->first.slot;
+    order.timeout_ms = kSilentMs;
+    (void)port_.close_connection(order);  // one that speaks again, or is gone, is left alone
+  }
+  dial_waiting(node, now_ms, true);
+}
+
+void Connector::network_changed(std::int64_t now_ms) {
+  for (auto& [id, node] : nodes_) {
+    if (node.failures == 0 && waiting(id).empty()) continue;
+    node.failures = 0;
+    node.failing_since_ms = now_ms;
+    node.due_ms = now_ms;
+  }
+  run_due(now_ms);
+}
+
+void Connector::dial_waiting(std::uint32_t id, std::int64_t now_ms, bool all) {
+  for (const Key& key : waiting(id)) {
+    dial(key, connections_[key], now_ms);
+    if (!all) return;
+  }
+}
+
+/// One dial at a node that answers nothing, all at one that has a connection.
 void Connector::run_due(std::int64_t now_ms) {
-  for (auto& [key, connection] : connections_) {
-    if (connection.state == State::kBackoff && connection.due_ms <= now_ms) {
-      dial(key, connection, now_ms);
-    }
+  for (auto& [id, node] : nodes_) {
+    if (node.due_ms > now_ms || waiting(id).empty()) continue;
+    ++node.failures;
+    node.due_ms = now_ms;
+    dial_waiting(id, now_ms, any_up(id));
+    if (node.due_ms <= now_ms && !waiting(id).empty()) plan(node, now_ms);
   }
 }
 

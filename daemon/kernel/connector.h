@@ -2,8 +2,10 @@
 /// Which connections to data nodes the kernel is told to make, and when.
 ///
 /// Purpose  The kernel reports what it needs and what happened; this decides on dials: all slots of
-///          a wanted (node, class), one dial at a time per slot, jittered exponential back-off per
-///          node from 10 ms to 1 s, given up when nobody has wanted the class for a while.
+///          a wanted (node, class), one dial at a time per slot. A node that fails is dialled by
+///          one connection after the other, with a jittered back-off from 10 to 200 ms, after a
+///          minute 1 s; its first success brings the others. Given up when nobody has wanted the
+///          class for a while.
 /// Threads  The loop thread.
 /// Lifetime Owned by KernelFront. `wake_in` must arrange a call of run_due(); it may be late and
 ///          may come more often than asked.
@@ -12,7 +14,7 @@
 ///   IDLE -> DIALING -> UP
 ///    ^        |  ^      |
 ///    |        v  |      v        down: back-off while the class is wanted, else IDLE
-///    +------ BACKOFF <--+
+///    +------ BACKOFF <--+         (the node's due time dials)
 ///
 /// Only move() changes the state. A lost CONN_UP or CONN_DOWN is repaired by the next need(): a
 /// dial that is older than kDialLimitMs is given up.
@@ -23,6 +25,7 @@
 #include <functional>
 #include <map>
 #include <random>
+#include <vector>
 
 #include "daemon/base/loop.h"
 #include "daemon/kernel/kernel_port.h"
@@ -41,18 +44,31 @@ class Connector {
  public:
   using Wake = std::function<void(Millis)>;
   static constexpr std::int64_t kBackoffMinMs = 10;
-  static constexpr std::int64_t kBackoffMaxMs = 1000;
+  static constexpr std::int64_t kBackoffMaxMs = 200;    ///< in the first minute of a failure
+  static constexpr std::int64_t kBackoffLongMs = 1000;  ///< later
+  static constexpr std::int64_t kEagerMs = 60'000;      ///< that minute
   static constexpr std::int64_t kWantedMs =
       60'000;  ///< how long one NEED_CONN keeps a class wanted
   static constexpr std::int64_t kUpWantedMs = 300'000;  ///< the same while a connection is up
   static constexpr std::int64_t kDialLimitMs = 3000;
   static constexpr std::uint32_t kConnectTimeoutMs = 1000;
+  /// Of most dials to a node that fails: its slots take turns, and a lost SYN is sent again only
+  /// after a second.
+  static constexpr std::uint32_t kRetryTimeoutMs = 400;
+  static constexpr std::uint32_t kSilentMs = 400;  ///< a connection is dead after this, if its
+                                                   ///< path was broken
 
   Connector(KernelPort& port, ConnectionCounts counts, Wake wake_in, std::uint32_t seed = 1);
 
   void need(std::uint32_t node, std::uint32_t conn_class, std::int64_t now_ms);
   void up(std::uint32_t node, std::uint32_t conn_class, std::uint32_t slot, std::int64_t now_ms);
   void down(std::uint32_t node, std::uint32_t conn_class, std::uint32_t slot, std::int64_t now_ms);
+  /// Requests have waited on this connection for a while and nothing comes.
+  void silent(std::uint32_t node, std::uint32_t conn_class, std::uint32_t slot);
+  /// The path to the node was broken and is there again: what is silent is closed, all are dialled.
+  void path_back(std::uint32_t node, std::int64_t now_ms);
+  /// A link came up, an address or a route was added: try whatever failed again, now.
+  void network_changed(std::int64_t now_ms);
   /// Dial what has waited long enough.
   void run_due(std::int64_t now_ms);
   /// Forget everything: another kernel.
@@ -72,10 +88,12 @@ class Connector {
   struct Connection {
     State state = State::kIdle;
     std::int64_t since_ms = 0;  ///< of the state
-    std::int64_t due_ms = 0;    ///< kBackoff: when to dial
+    bool silent = false;        ///< kUp: reported, and nothing heard of it since
   };
   struct Node {
-    std::uint32_t failures = 0;                                 ///< since the last lasting success
+    std::uint32_t failures = 0;  ///< dials since the last lasting success
+    std::int64_t failing_since_ms = 0;
+    std::int64_t due_ms = 0;                                    ///< when to dial what backs off
     std::array<std::int64_t, CFS_CONN_CLASSES> wanted_until{};  ///< ms
   };
 
@@ -83,10 +101,12 @@ class Connector {
   [[nodiscard]] bool valid(std::uint32_t conn_class, std::uint32_t slot) const;
   void dial(const Key& key, Connection& connection, std::int64_t now_ms);
   void fail(const Key& key, Connection& connection, std::int64_t now_ms);
-  void back_off(const Key& key, Connection& connection, std::int64_t now_ms);
+  void plan(Node& node, std::int64_t now_ms);
+  void dial_waiting(std::uint32_t id, std::int64_t now_ms, bool all);
+  [[nodiscard]] std::vector<Key> waiting(std::uint32_t id) const;
+  [[nodiscard]] bool any_up(std::uint32_t id) const;
   [[nodiscard]] static bool busy(const Connection& connection, std::int64_t now_ms);
-  [[nodiscard]] bool backing_off(std::uint32_t node) const;
-  std::int64_t delay_ms(std::uint32_t failures);
+  std::int64_t delay_ms(const Node& node, std::int64_t now_ms);
 
   KernelPort& port_;
   ConnectionCounts counts_;

@@ -45,12 +45,15 @@ Result<void> KernelFront::attach() {
   for (const SessionInfo& info : *left) adopt_session(info);
   channel_.start(*this);
   loop_.spawn(audit());
+  watch_links();
   if (on_attach) on_attach();
   return {};
 }
 
 Task<void> KernelFront::stop(Millis grace) {
   stopping_ = true;
+  links_.reset();
+  probes_.clear();
   co_await channel_.stop(grace);
   // not awaited: a volume's calls may wait for a dead server until the loop stops
   for (const auto& [id, session] : std::exchange(sessions_, {}))
@@ -85,6 +88,34 @@ Task<void> KernelFront::audit() {
 Task<void> KernelFront::dial_later(Millis delay) {
   const int slept = co_await loop_.sleep(delay);
   if (slept == 0 && !stopping_) connector_.run_due(Loop::now_ms());
+}
+
+void KernelFront::watch_links() {
+  Result<Fd> socket = LinkWatch::open();
+  if (!socket) {
+    spdlog::info("changes of the network are not seen: {}", socket.error().text());
+    return;
+  }
+  links_.emplace(loop_, std::move(socket).value(), [this] {
+    changed_ms_ = Loop::now_ms();
+    connector_.network_changed(changed_ms_);
+  });
+}
+
+/// Is it the node or the way to it?
+void KernelFront::silence(std::uint32_t node) {
+  const std::int64_t now = Loop::now_ms();
+  if (now - changed_ms_ < kSettleMs) return connector_.path_back(node, now);
+  const Result<Endpoint> peer = parse_endpoint(nodes_.address(node));
+  if (!peer || stopping_) return;
+  auto back = [this, node](std::int64_t since_ms) {
+    const std::int64_t now = Loop::now_ms();
+    spdlog::info("{}: can be reached again after {} ms", nodes_.address(node), now - since_ms);
+    connector_.path_back(node, now);
+  };
+  auto [it, fresh] =
+      probes_.try_emplace(node, loop_, *peer, PathProbe::Callbacks{std::move(back), {}});
+  it->second.suspect();
 }
 
 // ---------------------------------------------------------------- sessions
@@ -183,6 +214,10 @@ bool KernelFront::connection_event(const cfs_req& head) {
       spdlog::info("{}: connection lost or refused, class {} slot {}: error {}",
                    nodes_.address(event.node), event.conn_class, event.conn_slot, event.error);
       connector_.down(event.node, event.conn_class, event.conn_slot, now);
+      return true;
+    case CFS_EV_CONN_SILENT:
+      connector_.silent(event.node, event.conn_class, event.conn_slot);
+      silence(event.node);
       return true;
     default:
       return false;

@@ -2,8 +2,8 @@
 /// KernelFront: all kernel mounts of this host.
 ///
 /// Purpose  Receives the channel's requests; makes and drops sessions (MOUNT, UNMOUNT), adopts the
-///          mounts of a former daemon, hands connection events to the Connector and everything else
-///          to the session.
+///          mounts of a former daemon, hands connection events and news of the network to the
+///          Connector and everything else to the session.
 /// Threads  The loop thread.
 /// Lifetime Owned by App from start to end. attach() any number of times until it succeeds; stop()
 ///          leaves the mounts in the kernel to the next daemon.
@@ -14,9 +14,12 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "daemon/app/front_end.h"
+#include "daemon/base/link_watch.h"
+#include "daemon/base/path_probe.h"
 #include "daemon/kernel/connector.h"
 #include "daemon/kernel/kernel_channel.h"
 #include "daemon/kernel/node_table.h"
@@ -32,6 +35,8 @@ class KernelFront final : public RequestHandler {
   static constexpr Millis kReopenMin{100};
   static constexpr Millis kReopenMax{5000};
   static constexpr Millis kAuditPeriod{60'000};
+  /// After a change of the network, what is silent had been sent before it and is not waited for.
+  static constexpr std::int64_t kSettleMs = 3000;
 
   KernelFront(Loop& loop, VolumePool& pool, ConnectionCounts counts);
   /// For tests: another port than the device.
@@ -62,6 +67,8 @@ class KernelFront final : public RequestHandler {
   Task<Reply> mount(Request request);
   Task<Reply> unmount(Request request);
   bool connection_event(const cfs_req& head);
+  void silence(std::uint32_t node);
+  void watch_links();
   static Task<void> close_session(std::shared_ptr<Session> session);
   Task<Result<void>> open_volume(std::shared_ptr<Session> session);
   Task<void> reopen(std::shared_ptr<Session> session);
@@ -77,6 +84,9 @@ class KernelFront final : public RequestHandler {
   KernelPort& port_;
   NodeTable nodes_;
   Connector connector_;
+  std::map<std::uint32_t, PathProbe> probes_;  ///< of nodes that have been silent
+  std::optional<LinkWatch> links_;
+  std::int64_t changed_ms_ = -kSettleMs;  ///< last change of the network
   std::map<std::uint32_t, std::shared_ptr<Session>> sessions_;
   std::map<std::uint64_t, InFlight> in_flight_;
   bool stopping_ = false;

@@ -41,16 +41,18 @@ TEST_F(ConnectorTest, LostEventIsRepairedByTheNextNeed) {
   EXPECT_EQ(dials(), 2u);
 }
 
-TEST_F(ConnectorTest, BackOffGrowsTo1sWithJitter) {
+TEST_F(ConnectorTest, BackOffGrowsWithJitterTo200MsAndAfterAMinuteTo1S) {
   std::int64_t now = 0;
   connector.need(5, CFS_CONN_OVERWRITE, now);
   std::int64_t full = Connector::kBackoffMinMs;
-  for (int i = 0; i < 12; ++i) {
+  for (int i = 0; now < 2 * Connector::kEagerMs; ++i) {
     dials();
     connector.down(5, CFS_CONN_OVERWRITE, 0, now);
     ASSERT_EQ(wakes.size(), static_cast<std::size_t>(i) + 1);
-    EXPECT_GE(wakes.back(), full / 2) << i;
-    EXPECT_LE(wakes.back(), full) << i;
+    const auto limit =
+        now < Connector::kEagerMs ? Connector::kBackoffMaxMs : Connector::kBackoffLongMs;
+    EXPECT_GE(wakes.back(), std::min(full, limit) / 2) << i;
+    EXPECT_LE(wakes.back(), std::min(full, limit)) << i;
     connector.need(5, CFS_CONN_OVERWRITE, now);
     EXPECT_EQ(dials(), 0u) << "dialled inside the back-off";
     now += wakes.back();
@@ -58,7 +60,7 @@ TEST_F(ConnectorTest, BackOffGrowsTo1sWithJitter) {
     EXPECT_EQ(dials(), 0u);
     connector.run_due(now);
     EXPECT_EQ(dials(), 1u);
-    full = std::min(full * 2, Connector::kBackoffMaxMs);
+    full = std::min(full * 2, Connector::kBackoffLongMs);
   }
 }
 
@@ -70,8 +72,86 @@ TEST_F(ConnectorTest, ANodeThatFailsHoldsBackItsOtherClasses) {
   EXPECT_EQ(dials(), 0u);
   connector.need(6, CFS_CONN_APPEND, 11);
   EXPECT_EQ(dials(), 2u) << "another node is not concerned";
-  connector.run_due(1000);
-  EXPECT_EQ(dials(), 3u);
+}
+
+/// Six slots that each dial a dead host every 200 ms would be six times the noise for nothing.
+TEST_F(ConnectorTest, SlotsOfAFailingNodeTakeTurns) {
+  connector.need(5, CFS_CONN_READ, 0);
+  connector.down(5, CFS_CONN_READ, 0, 10);
+  connector.down(5, CFS_CONN_READ, 1, 10);
+  connector.need(5, CFS_CONN_OVERWRITE, 11);
+  dials();
+  std::int64_t now = 11;
+  std::map<std::pair<std::uint32_t, std::uint32_t>, int> turns;
+  for (int i = 0; i < 12; ++i) {
+    now += Connector::kBackoffMaxMs;
+    connector.run_due(now);
+    ASSERT_EQ(port.dials.size(), 1u) << i;
+    const cfs_connect dial = port.dials.front();
+    EXPECT_LE(dial.timeout_ms, Connector::kConnectTimeoutMs);
+    ++turns[{dial.conn_class, dial.conn_slot}];
+    dials();
+    connector.down(5, dial.conn_class, dial.conn_slot, now);
+  }
+  EXPECT_EQ(turns.size(), 3u);
+  for (const auto& [slot, n] : turns) EXPECT_EQ(n, 4) << slot.first << "/" << slot.second;
+}
+
+TEST_F(ConnectorTest, MostDialsToAFailingNodeAreShortSomeArePatient) {
+  connector.need(5, CFS_CONN_OVERWRITE, 0);
+  EXPECT_EQ(port.dials.back().timeout_ms, Connector::kConnectTimeoutMs);
+  std::map<std::uint32_t, int> timeouts;
+  for (std::int64_t now = 1000; now < 11'000; now += 1000) {
+    connector.down(5, CFS_CONN_OVERWRITE, 0, now);
+    connector.run_due(now + 999);
+    ++timeouts[port.dials.back().timeout_ms];
+  }
+  EXPECT_EQ(timeouts[Connector::kRetryTimeoutMs], 8);
+  EXPECT_EQ(timeouts[Connector::kConnectTimeoutMs], 2);
+}
+
+TEST_F(ConnectorTest, TheFirstSuccessBringsTheOthers) {
+  connector.need(5, CFS_CONN_READ, 0);
+  connector.down(5, CFS_CONN_READ, 0, 10);
+  connector.down(5, CFS_CONN_READ, 1, 10);
+  connector.need(5, CFS_CONN_OVERWRITE, 11);
+  connector.run_due(300);
+  dials();
+  connector.up(5, CFS_CONN_READ, 0, 301);
+  EXPECT_EQ(dials(), 2u);
+}
+
+TEST_F(ConnectorTest, ANetworkThatCameBackIsTriedAtOnce) {
+  connector.need(5, CFS_CONN_OVERWRITE, 0);
+  std::int64_t now = 0;
+  while (now < 2 * Connector::kEagerMs) {
+    connector.need(5, CFS_CONN_OVERWRITE, now);
+    connector.down(5, CFS_CONN_OVERWRITE, 0, now);
+    now += Connector::kBackoffLongMs;
+    connector.run_due(now);
+  }
+  connector.down(5, CFS_CONN_OVERWRITE, 0, now);
+  dials();
+  connector.network_changed(now + 1);
+  EXPECT_EQ(dials(), 1u);
+  connector.down(5, CFS_CONN_OVERWRITE, 0, now + 2);
+  EXPECT_LE(wakes.back(), 2 * Connector::kBackoffMinMs) << "the back-off begins anew";
+}
+
+TEST_F(ConnectorTest, WhatIsSilentOnAPathThatWasBrokenIsClosed) {
+  for (const std::uint32_t c : {CFS_CONN_READ, CFS_CONN_APPEND, CFS_CONN_OVERWRITE}) {
+    connector.need(5, c, 0);
+    connector.up(5, c, 0, 1);
+  }
+  connector.silent(5, CFS_CONN_READ, 0);
+  connector.silent(5, CFS_CONN_OVERWRITE, 0);
+  connector.path_back(5, 1000);
+  ASSERT_EQ(port.closes.size(), 1u)
+      << "appends were not silent, overwrites must not lose their reply";
+  EXPECT_EQ(port.closes[0].conn_class, static_cast<std::uint32_t>(CFS_CONN_READ));
+  EXPECT_EQ(port.closes[0].timeout_ms, Connector::kSilentMs) << "only if it is silent still";
+  connector.path_back(5, 1001);
+  EXPECT_EQ(port.closes.size(), 1u);
 }
 
 TEST_F(ConnectorTest, BrokenConnectionComesBackWhileWanted) {

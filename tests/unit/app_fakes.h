@@ -28,7 +28,10 @@ struct FakePort final : KernelPort {
     dials.push_back(order);
     return connect_error == 0 ? Result<void>{} : make_error(connect_error, "connect");
   }
-  Result<void> close_connection(const cfs_connect&) override { return {}; }
+  Result<void> close_connection(const cfs_connect& order) override {
+    closes.push_back(order);
+    return {};
+  }
   Result<void> publish_rows(std::uint32_t session, std::span<const cfs_dp_row> part) override {
     if (publish_error != 0) return make_error(publish_error, "rows");
     for (const cfs_dp_row& row : part) rows[session][row.partition_id] = row;
@@ -46,7 +49,7 @@ struct FakePort final : KernelPort {
   Result<std::vector<SessionInfo>> sessions() override { return std::vector<SessionInfo>{}; }
 
   std::map<std::uint32_t, std::string> nodes;
-  std::vector<cfs_connect> dials;
+  std::vector<cfs_connect> dials, closes;
   std::map<std::uint32_t, std::map<std::uint64_t, cfs_dp_row>> rows;
   std::map<std::uint32_t, std::vector<std::uint64_t>> writable;
   std::size_t rows_sent = 0, lists_sent = 0;

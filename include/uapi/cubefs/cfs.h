@@ -52,7 +52,7 @@
 
 #define CFS_DEV_PATH		"/dev/cubefs"
 #define CFS_ABI_MAJOR		1
-#define CFS_ABI_MINOR		1
+#define CFS_ABI_MINOR		2
 
 #define CFS_NAME_LEN_MAX	255	/* bytes of one name, valid UTF-8 */
 #define CFS_LINK_LEN_MAX	4095	/* bytes of a symlink target */
@@ -153,6 +153,7 @@ enum cfs_event_kind {
 	CFS_EV_DP_REFUSED = 4,		/* partition_id, node, error = result code: full, read-only, unknown, moved leader */
 	CFS_EV_NEED_WRITABLE = 5,	/* storage_class: no usable partition is left in the list */
 	CFS_EV_NEED_DP = 6,		/* partition_id: no row, I/O waits for it */
+	CFS_EV_CONN_SILENT = 7,		/* node, conn_class, conn_slot: requests wait and nothing comes; once each time */
 };
 
 struct cfs_req {
@@ -351,7 +352,7 @@ struct cfs_connect {		/* CFS_IOC_CONNECT: returns at once, CFS_EV_CONN_UP or _DO
 	__u32 node;
 	__u32 conn_class;	/* enum cfs_conn_class */
 	__u32 conn_slot;	/* < CFS_CONN_SLOTS_MAX */
-	__u32 timeout_ms;	/* connect; 0 = 1000 */
+	__u32 timeout_ms;	/* connect; 0 = 1000. CLOSE: only if requests have waited in silence so long; 0: always */
 	__u32 reserved;
 };
 
