@@ -210,10 +210,8 @@ fi
 check second-umount umount_volume "$MNT2" # it would die with its daemon below
 check persists-over-remount persists
 check survives-daemon-kill survives_kill
-# It cuts the network and kills daemons: nothing else runs.
-OUTAGES='*'
-[ $SHORT = 0 ] || OUTAGES='Outage.BlackHoleOf1Second:Outage.CarrierLost*'
-CFS_CFSD=$B/daemon/app/cfsd CFS_CFSCTL=$CFSCTL "$B/tests/kernel/outage_test" --gtest_brief=1 --gtest_filter="$OUTAGES" || failed=1
+# It cuts the network and kills daemons: nothing else runs. Its times mean nothing on the debug kernel.
+[ $SHORT = 1 ] || CFS_CFSD=$B/daemon/app/cfsd CFS_CFSCTL=$CFSCTL "$B/tests/kernel/outage_test" --gtest_brief=1 || failed=1
 check killable-without-daemon killable_without_daemon
 check forced-umount-without-daemon forced_umount_without_daemon
 check no-requests-left no_requests_left
