@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <ctime>
+#include <utility>
 
 namespace cfs {
 
@@ -64,8 +65,13 @@ wire::Packet DataFile::request(std::uint8_t op, std::uint8_t extent_type,
 }
 
 std::optional<std::uint64_t> DataFile::local_size() const {
-  if (loaded_ && (!buffer_.empty() || !map_.owed().empty())) return size_;
+  if (loaded_ && (!buffer_.empty() || sending_ || !map_.owed().empty())) return size_;
   return std::nullopt;
+}
+
+std::optional<std::uint64_t> DataFile::size_against(std::int64_t asked_ms) const {
+  if (loaded_ && told_ms_ >= asked_ms) return size_;
+  return local_size();
 }
 
 Task<Result<void>> DataFile::load() {
@@ -300,9 +306,14 @@ Task<Result<void>> DataFile::overwrite(ExtentKey key, std::uint64_t offset, std:
 }
 
 Task<Result<void>> DataFile::push() {
-  const std::string data = std::move(buffer_);
-  const std::uint64_t at = buffer_at_;
-  buffer_.clear();
+  sending_ = true;
+  std::string data = std::exchange(buffer_, {});
+  const auto sent = co_await send(std::move(data), buffer_at_);
+  sending_ = false;
+  co_return sent;
+}
+
+Task<Result<void>> DataFile::send(std::string data, std::uint64_t at) {
   for (std::uint64_t done = 0; done < data.size();) {
     const ExtentMap::Slice s = map_.slice(at + done, data.size() - done);
     const std::uint64_t n =
@@ -350,6 +361,7 @@ Task<Result<void>> DataFile::commit() {
     const auto done = co_await volume_.commit(ino_, keys, storage_class_);
     if (!done) co_return done.error();
     map_.committed(done->committed);
+    told_ms_ = Loop::now_ms();
     if (done->result != CFS_RC_OK) {
       loaded_ = false;  // the server's list is not what we believe: ask again before the next use
       stream_.reset();
@@ -394,6 +406,7 @@ Task<Result<Attr>> DataFile::truncate(std::uint64_t size) {
   if (!attr) co_return attr.error();
   const auto fresh = co_await load();
   if (!fresh) co_return fresh.error();
+  told_ms_ = Loop::now_ms();
   co_return std::move(*attr);
 }
 

@@ -37,10 +37,15 @@ class DataFile {
 
   /// Size as this client knows it, when it has bytes that the server does not count yet.
   [[nodiscard]] std::optional<std::uint64_t> local_size() const;
+  /// The same also when the server has been told since `asked_ms` (Loop::now_ms()): what was asked
+  /// then may be answered from before.
+  [[nodiscard]] std::optional<std::uint64_t> size_against(std::int64_t asked_ms) const;
   /// Size as of the last load, with what was written here since.
   [[nodiscard]] std::optional<std::uint64_t> known_size() const {
     return loaded_ ? std::optional<std::uint64_t>(size_) : std::nullopt;
   }
+  /// Loop::now_ms() when the server was last told of bytes or a size; -1: never.
+  [[nodiscard]] std::int64_t told_ms() const { return told_ms_; }
   int handles = 0;  ///< the front end's count of open descriptors
 
  private:
@@ -55,6 +60,7 @@ class DataFile {
   Task<Result<void>> load();
   Task<Result<void>> ready();  // load() once
   Task<Result<void>> push();   // buffer_ to the data nodes
+  Task<Result<void>> send(std::string data, std::uint64_t at);
   Task<Result<void>> commit();
   Task<Result<void>> flush_locked();
   Task<Result<void>> append(std::uint64_t offset, std::string_view data);
@@ -78,8 +84,10 @@ class DataFile {
   ExtentMap map_;
   std::optional<Stream> stream_;
   std::uint64_t buffer_at_ = 0;
-  std::string buffer_;  // written, not sent
+  std::string buffer_;    // written, not sent
+  bool sending_ = false;  // bytes are neither in buffer_ nor in map_
   bool overwritten_ = false;
+  std::int64_t told_ms_ = -1;
 };
 
 }  // namespace cfs

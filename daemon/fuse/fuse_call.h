@@ -25,6 +25,9 @@ class FuseCall : public std::enable_shared_from_this<FuseCall> {
   /// Once, when a shared_ptr holds the object.
   void watch();
 
+  /// Loop::now_ms() when the request came: what it will be told is at least that new.
+  [[nodiscard]] std::int64_t asked_ms() const { return asked_ms_; }
+
   int err(int code) { return once(fuse_reply_err, code); }
   int entry(const fuse_entry_param& e) { return once(fuse_reply_entry, &e); }
   int create(const fuse_entry_param& e, const fuse_file_info& fi) {
@@ -49,6 +52,7 @@ class FuseCall : public std::enable_shared_from_this<FuseCall> {
 
   Loop& loop_;
   fuse_req_t req_;
+  const std::int64_t asked_ms_ = Loop::now_ms();
   const pid_t pid_;  ///< thread that waits; 0: in a namespace we do not see
 };
 

@@ -56,7 +56,7 @@ void reply_attr(FuseSession& s, const Call& req, const Result<Attr>& r) {
     req->err(of_known_inode(r.code()));
     return;
   }
-  const struct stat st = s.to_stat(*r);
+  const struct stat st = s.to_stat(*r, req->asked_ms());
   if (S_ISREG(r->mode)) s.told_size(r->ino, static_cast<std::uint64_t>(st.st_size));
   req->attr(st, s.vol().config().attr_valid_ms / 1000.0);
 }
@@ -204,7 +204,9 @@ SetAttr to_change(const struct stat& st, int to_set) {
 Task<Result<Attr>> set_size(FuseSession* s, Ino ino, std::uint64_t size) {
   const std::shared_ptr<DataFile> open = s->open_file(ino);
   if (open) co_return co_await open->truncate(size);
-  co_return co_await s->vol().truncate(ino, size);
+  Result<Attr> cut = co_await s->vol().truncate(ino, size);
+  if (cut) s->note_own_size(ino, size, Loop::now_ms());
+  co_return cut;
 }
 
 /// With ACLs, chmod(2) changes that of the inode as well.
@@ -420,7 +422,7 @@ Task<void> do_create(FuseSession* s, Call req, Ino dir, std::string name, std::u
   }
   const std::shared_ptr<DataFile> f = s->file(a->ino);
   ++f->handles;
-  const fuse_entry_param e = s->to_entry(*a);
+  const fuse_entry_param e = s->to_entry(*a, req->asked_ms());
   if (req->create(e, fi) == 0) {
     s->remember(*a);
     co_return;
@@ -465,18 +467,19 @@ class DirWriter {
   DirWriter(Call req, std::size_t room, bool plus)
       : req_(std::move(req)), buf_(room, '\0'), plus_(plus) {}
 
-  bool add(FuseSession& s, const std::string& name, const Attr& attr, std::uint32_t type, Ino ino,
-           off_t next) {
+  /// `asked_ms`: when the page was asked for that has the entry.
+  bool add(FuseSession& s, const DirEntry& entry, std::int64_t asked_ms, off_t next) {
+    const Attr& attr = entry.attr;
     fuse_entry_param e{};
-    if (attr.ino != 0) e = s.to_entry(attr);
-    e.attr.st_ino = ino;
-    e.attr.st_mode = type;
+    if (attr.ino != 0) e = s.to_entry(attr, asked_ms);
+    e.attr.st_ino = entry.ino;
+    e.attr.st_mode = entry.type;
     if (attr.ino != 0) e.attr.st_mode = attr.mode;
     char* at = buf_.data() + used_;
     const std::size_t left = buf_.size() - used_;
     const std::size_t need =
-        plus_ ? fuse_add_direntry_plus(nullptr, at, left, name.c_str(), &e, next)
-              : fuse_add_direntry(nullptr, at, left, name.c_str(), &e.attr, next);
+        plus_ ? fuse_add_direntry_plus(nullptr, at, left, entry.name.c_str(), &e, next)
+              : fuse_add_direntry(nullptr, at, left, entry.name.c_str(), &e.attr, next);
     if (need > left) return false;
     used_ += need;
     if (plus_ && attr.ino != 0) known_.push_back(attr);
@@ -502,9 +505,8 @@ Task<void> do_readdir(FuseSession* s, Call req, std::shared_ptr<DirHandle> dir, 
   DirWriter out(req, room, plus);
   if (position == 0) dir->rewind();
   for (; position < 2; ++position) {
-    if (!out.add(*s, position == 0 ? "." : "..", {}, S_IFDIR, dir->ino,
-                 static_cast<off_t>(position + 1)))
-      break;
+    const DirEntry dots{position == 0 ? "." : "..", dir->ino, S_IFDIR, {}};
+    if (!out.add(*s, dots, 0, static_cast<off_t>(position + 1))) break;
   }
   if (position >= 2) {
     const auto loaded = co_await s->load_page(dir.get(), position);
@@ -515,7 +517,7 @@ Task<void> do_readdir(FuseSession* s, Call req, std::shared_ptr<DirHandle> dir, 
     const std::uint64_t end = dir->loaded_at + dir->loaded.entries.size();
     for (; loaded && position >= dir->loaded_at && position < end; ++position) {
       const DirEntry& e = dir->loaded.entries[position - dir->loaded_at];
-      if (!out.add(*s, e.name, e.attr, e.type, e.ino, static_cast<off_t>(position + 1))) break;
+      if (!out.add(*s, e, dir->asked_ms, static_cast<off_t>(position + 1))) break;
     }
   }
   out.send(*s);

@@ -139,7 +139,17 @@ Task<void> FuseSession::tracked(std::uint64_t id, Task<void> task) {
   if (running_.empty()) idle_.set();
 }
 
-struct stat FuseSession::to_stat(const Attr& a) const {
+std::optional<std::uint64_t> FuseSession::size_against(Ino i, std::int64_t asked_ms) const {
+  const auto f = open_file(i);
+  if (f) {
+    if (const auto own = f->size_against(asked_ms)) return own;
+  }
+  const auto found = known_.find(i);
+  if (found != known_.end() && found->second.own_size_ms >= asked_ms) return found->second.own_size;
+  return std::nullopt;
+}
+
+struct stat FuseSession::to_stat(const Attr& a, std::int64_t asked_ms) const {
   struct stat st {};
   st.st_ino = a.ino;
   st.st_mode = a.mode;
@@ -147,9 +157,8 @@ struct stat FuseSession::to_stat(const Attr& a) const {
   st.st_uid = a.uid;
   st.st_gid = a.gid;
   st.st_size = static_cast<off_t>(S_ISLNK(a.mode) && a.size == 0 ? a.target.size() : a.size);
-  const auto f = open_file(a.ino);
-  if (f) {
-    if (const auto local = f->local_size()) st.st_size = static_cast<off_t>(*local);
+  if (S_ISREG(a.mode)) {
+    if (const auto own = size_against(a.ino, asked_ms)) st.st_size = static_cast<off_t>(*own);
   }
   st.st_blksize = 4096;
   st.st_blocks = (st.st_size + 511) / 512;
@@ -159,10 +168,10 @@ struct stat FuseSession::to_stat(const Attr& a) const {
   return st;
 }
 
-fuse_entry_param FuseSession::to_entry(const Attr& a) const {
+fuse_entry_param FuseSession::to_entry(const Attr& a, std::int64_t asked_ms) const {
   fuse_entry_param e{};
   e.ino = node(a.ino);
-  e.attr = to_stat(a);
+  e.attr = to_stat(a, asked_ms);
   e.attr_timeout = volume_->config().attr_valid_ms / 1000.0;
   e.entry_timeout = volume_->config().entry_valid_ms / 1000.0;
   return e;
@@ -175,7 +184,7 @@ std::shared_ptr<FuseCall> FuseSession::call(fuse_req_t req) {
 }
 
 void FuseSession::reply_entry(FuseCall& call, const Attr& a) {
-  if (call.entry(to_entry(a)) == 0) remember(a);
+  if (call.entry(to_entry(a, call.asked_ms())) == 0) remember(a);
 }
 
 void FuseSession::remember(const Attr& a) {
@@ -191,6 +200,13 @@ void FuseSession::remember(const Attr& a) {
 void FuseSession::told_size(Ino i, std::uint64_t size) {
   const auto found = known_.find(i);
   if (found != known_.end()) found->second.size = size;
+}
+
+void FuseSession::note_own_size(Ino i, std::uint64_t size, std::int64_t at_ms) {
+  const auto found = known_.find(i);
+  if (found == known_.end()) return;
+  found->second.own_size = size;
+  found->second.own_size_ms = at_ms;
 }
 
 void FuseSession::check_told_size(Ino i) {
@@ -279,7 +295,11 @@ Task<Result<void>> FuseSession::release_file(Ino i) {
   const std::shared_ptr<DataFile> f = open_file(i);
   if (!f) co_return Result<void>{};
   const auto flushed = co_await f->flush();
-  if (--f->handles == 0) files_.erase(i);
+  if (--f->handles == 0) {
+    const auto size = f->known_size();
+    if (size && f->told_ms() >= 0) note_own_size(i, *size, f->told_ms());
+    files_.erase(i);
+  }
   co_return flushed;
 }
 
@@ -292,6 +312,7 @@ Task<Result<void>> FuseSession::load_page(DirHandle* dir, std::uint64_t position
   while (at > 0 && dir->pages[at].first > position) --at;
   for (;;) {
     const DirHandle::Page start = dir->pages[at];
+    const std::int64_t asked_ms = Loop::now_ms();
     auto page = co_await volume_->readdir(dir->ino, start.marker, kDirPage);
     if (!page) co_return page.error();
     if (at >= dir->pages.size() || dir->pages[at].first != start.first) {  // rewound meanwhile
@@ -301,6 +322,7 @@ Task<Result<void>> FuseSession::load_page(DirHandle* dir, std::uint64_t position
     }
     dir->loaded = std::move(*page);
     dir->loaded_at = start.first;
+    dir->asked_ms = asked_ms;
     dir->have = true;
     const std::uint64_t end = start.first + dir->loaded.entries.size();
     if (dir->loaded.eof || dir->loaded.entries.empty()) co_return Result<void>{};

@@ -33,7 +33,8 @@ struct DirHandle {
   };
   std::vector<Page> pages;  // known starts, ascending
   std::uint64_t loaded_at = 0;
-  DirPage loaded;  // entries of the page that begins at loaded_at
+  DirPage loaded;             // entries of the page that begins at loaded_at
+  std::int64_t asked_ms = 0;  // when it was asked for
   bool have = false;
 
   /// POSIX rewinddir(): what is read from here on is the state of now.
@@ -83,12 +84,18 @@ class FuseSession final : public FrontEnd {
   std::shared_ptr<FuseCall> call(fuse_req_t req);
   /// Run a request: counted, listed, awaited by stop().
   void run(const char* op, Ino subject, Task<void> task);
-  struct stat to_stat(const Attr& a) const;
-  fuse_entry_param to_entry(const Attr& a) const;
+  /// `asked_ms`: when the server was asked for the attributes, at the earliest. A size from before
+  /// a change that was made here must not reach the kernel: it would cut its pages, and appends
+  /// would go to the old end. The kernel compares only with changes that it knows to be later.
+  /// Source: Linux fs/fuse/inode.c, fuse_change_attributes().
+  struct stat to_stat(const Attr& a, std::int64_t asked_ms) const;
+  fuse_entry_param to_entry(const Attr& a, std::int64_t asked_ms) const;
   /// Reply with an entry and count the kernel's new reference.
   void reply_entry(FuseCall& call, const Attr& a);
   void remember(const Attr& a);
   void told_size(Ino i, std::uint64_t size);
+  /// The server was told the size at `at_ms`; nobody has the file open any more.
+  void note_own_size(Ino i, std::uint64_t size, std::int64_t at_ms);
   /// The file has been opened: if its size is not what the kernel was told, attributes it still
   /// believes must go, or a reader stops at the old end (close-to-open, docs/consistency.md).
   void check_told_size(Ino i);
@@ -121,7 +128,10 @@ class FuseSession final : public FrontEnd {
     Version version;              // not newer than the kernel's pages
     std::int64_t version_at = 0;  // seconds of the clock when it was asked for
     std::uint64_t size = 0;       // last one told to the kernel
+    std::uint64_t own_size = 0;   // set here at own_size_ms, as told to the server
+    std::int64_t own_size_ms = -1;
   };
+  [[nodiscard]] std::optional<std::uint64_t> size_against(Ino i, std::int64_t asked_ms) const;
   static Version version_of(const Attr& a) { return {a.gen, a.size, a.mtime}; }
   Task<void> pump();
   Task<void> tracked(std::uint64_t id, Task<void> task);

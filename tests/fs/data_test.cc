@@ -3,6 +3,9 @@
 // wrong byte.
 #include <sys/uio.h>
 
+#include <atomic>
+#include <thread>
+
 #include "fs.h"
 
 using namespace fs_test;  // NOLINT: tests only
@@ -29,6 +32,52 @@ TEST_F(Data, Sizes) {
         std::size_t{4097}, std::size_t{131072}, std::size_t{300000}, std::size_t{1048575},
         std::size_t{1048576}, std::size_t{1048577}, std::size_t{3000000}}) {
     round_trip(p("f" + std::to_string(n)), n, seed++);
+  }
+}
+
+// A size that a server told before it knew of bytes of ours must not be believed after: the pages behind it would be cut,
+// and appends go to the old end.
+TEST_F(Data, SizeStaysWhileOthersAsk) {
+  Fd f(p("f"), O_RDWR | O_CREAT | O_APPEND);
+  std::atomic<bool> stop{false};
+  std::thread asks([&] {
+    struct statx st {};
+    while (!stop) ::statx(AT_FDCWD, p("f").c_str(), AT_STATX_FORCE_SYNC, STATX_SIZE, &st);
+  });
+  std::string want;
+  for (unsigned i = 0; i < 150 && !HasFailure(); ++i) {
+    const std::string more = pattern(3000, i);
+    EXPECT_EQ(::write(f.get(), more.data(), more.size()), static_cast<ssize_t>(more.size()));
+    EXPECT_EQ(sys(::fsync(f.get())), 0);
+    want += more;
+    struct stat st {};
+    EXPECT_EQ(sys(::fstat(f.get(), &st)), 0);
+    EXPECT_EQ(static_cast<std::size_t>(st.st_size), want.size()) << "after append " << i;
+  }
+  stop = true;
+  asks.join();
+  EXPECT_EQ(read_all(f.get(), want.size() + 1, 0), want);
+}
+
+// The same from a listing that was begun before.
+TEST_F(Data, SizeStaysWhileADirectoryIsListed) {
+  constexpr int kFiles = 300;  // more than one portion of what the kernel asks for
+  for (int i = 0; i < kFiles; ++i) write_file(p("file" + std::to_string(i)), "short");
+  DIR* d = ::opendir(root_.c_str());
+  ASSERT_NE(d, nullptr);
+  ASSERT_NE(::readdir(d), nullptr);
+  for (int i = 0; i < kFiles; ++i) {
+    Fd f(p("file" + std::to_string(i)), O_WRONLY | O_APPEND);
+    write_all(f.get(), " and longer", 5);
+    ASSERT_EQ(f.close(), 0);
+  }
+  while (::readdir(d) != nullptr) {
+  }
+  ::closedir(d);
+  for (int i = 0; i < kFiles; ++i) {
+    struct stat st {};
+    EXPECT_EQ(sys(::stat(p("file" + std::to_string(i)).c_str(), &st)), 0);
+    EXPECT_EQ(st.st_size, 16) << i;
   }
 }
 

@@ -56,12 +56,14 @@ if [ $# -eq 0 ]; then
 fi
 CFS_TEST_DIR=$T/a CFS_TEST_DIR2=$T/b CFS_ORACLE_DIR=$T/oracle CFS_TEST_MASTER=$MASTER CFS_TEST_DAEMON=$(cat "$T/a.pid") \
   "$B/tests/fs/fs_suite" --gtest_brief=1 "$@" || rc=1
-if out=$("$B/tests/fs/data_oracle" --ops "${CFS_ORACLE_OPS:-3000}" "$T/a" 2>&1); then
-  echo "ok fuse-data-oracle"
-else
-  echo "not ok fuse-data-oracle - $out"
-  rc=1
-fi
+for processes in 1 2; do
+  if out=$("$B/tests/fs/data_oracle" --ops "${CFS_ORACLE_OPS:-3000}" --processes $processes "$T/a" 2>&1); then
+    echo "ok fuse-data-oracle-$processes"
+  else
+    echo "not ok fuse-data-oracle-$processes - $out"
+    rc=1
+  fi
+done
 for m in b a; do
   if CFSD_SOCKET=$T/$m.sock "$CFSCTL" umount "$T/$m"; then echo "ok fuse-umount-$m"; else echo "not ok fuse-umount-$m - failed"; rc=1; fi
 done
