@@ -22,9 +22,9 @@
 #include "conn.h"
 
 #define CFS_ASK_MS	500	/* least time between two events of a kind and mount */
-#define CFS_DP_RW	2	/* status of a partition that takes new extents. Source:
-				 * proto/status.go
-				 */
+/* Status of a partition: takes new extents, or not. Source: CubeFS v3.5.3, proto/status.go. */
+#define CFS_DP_RO	1
+#define CFS_DP_RW	2
 
 /**
  * cfs_view_sb_init - empty tables of a new mount
@@ -314,9 +314,9 @@ static bool cfs_dp_class_ok(struct cfs_dp *dp, u32 storage_class)
 	return !dp->media || !storage_class || dp->media == storage_class;
 }
 
-static bool cfs_dp_usable(struct cfs_dp *dp, u32 storage_class)
+static bool cfs_dp_usable(struct cfs_dp *dp, u32 storage_class, s8 status)
 {
-	return dp->status == CFS_DP_RW && !(dp->flags & CFS_DP_DISCARD) &&
+	return dp->status == status && !(dp->flags & CFS_DP_DISCARD) &&
 	       cfs_dp_class_ok(dp, storage_class);
 }
 
@@ -326,17 +326,26 @@ static bool cfs_dp_usable(struct cfs_dp *dp, u32 storage_class)
  * @storage_class: Class of the file.
  *
  * A partition that takes nothing because a node is down has space when it is back: only if each one
- * said "no space" itself a short time ago, waiting is of no use.
+ * said "no space" itself a short time ago, or the daemon knows of none that may be asked (the
+ * volume is read-only because it is full), waiting is of no use.
  *
  * Return:  true when that is so.
  */
 bool cfs_view_full(struct cfs_sb *csb, u32 storage_class)
 {
+	struct cfs_writable_list *list;
 	bool full = false;
 	struct cfs_dp *dp;
 	unsigned long id;
 
+	if (storage_class >= ARRAY_SIZE(csb->writable))
+		return false;
 	rcu_read_lock();
+	list = rcu_dereference(csb->writable[storage_class]);
+	if (list && !list->count) {
+		rcu_read_unlock();
+		return true;
+	}
 	xa_for_each(&csb->dps, id, dp) {
 		if (dp->flags & CFS_DP_DISCARD || !cfs_dp_class_ok(dp, storage_class))
 			continue;
@@ -378,7 +387,7 @@ struct cfs_dp *cfs_dp_get_writable(struct cfs_sb *csb, u64 id, u32 storage_class
 {
 	struct cfs_dp *dp = cfs_dp_get(csb, id);
 
-	if (dp && cfs_dp_usable(dp, storage_class) && cfs_dp_good(dp, 0, false))
+	if (dp && cfs_dp_usable(dp, storage_class, CFS_DP_RW) && cfs_dp_good(dp, 0, false))
 		return dp;
 	cfs_dp_put(dp);
 	return NULL;
@@ -393,13 +402,14 @@ struct cfs_dp *cfs_dp_get_writable(struct cfs_sb *csb, u64 id, u32 storage_class
  *
  * The list is walked from a place that moves on, so that streams spread; the first partition
  * without a fault wins. If all have one, the first usable is taken rather than none, except for
- * tiny writes, which have an alternative.
+ * tiny writes, which have an alternative. With none usable a read-only one is asked: it may be so
+ * because it is full or because a replica is away, and only it can say which.
  *
  * Return:  strong reference or NULL.
  */
 struct cfs_dp *cfs_dp_pick(struct cfs_sb *csb, u32 storage_class, u64 avoid, bool tiny)
 {
-	struct cfs_dp *best = NULL, *dp;
+	struct cfs_dp *best = NULL, *dp, *read_only = NULL;
 	struct cfs_writable_list *list;
 	bool good = false;
 	u32 i, start;
@@ -411,12 +421,17 @@ struct cfs_dp *cfs_dp_pick(struct cfs_sb *csb, u32 storage_class, u64 avoid, boo
 	list = rcu_dereference(csb->writable[storage_class]);
 	for (i = 0; list && i < list->count && !good; i++) {
 		dp = xa_load(&csb->dps, list->ids[(start + i) % list->count]);
-		if (!dp || !cfs_dp_usable(dp, storage_class))
+		if (dp && cfs_dp_usable(dp, storage_class, CFS_DP_RO) &&
+		    (!read_only || cfs_dp_good(dp, avoid, tiny)))
+			read_only = dp;
+		if (!dp || !cfs_dp_usable(dp, storage_class, CFS_DP_RW))
 			continue;
 		good = cfs_dp_good(dp, avoid, tiny);
 		if (good || (!best && !tiny))
 			best = dp;
 	}
+	if (!best && !tiny)
+		best = read_only;
 	if (best && !refcount_inc_not_zero(&best->ref))
 		best = NULL;
 	rcu_read_unlock();

@@ -110,12 +110,19 @@ std::shared_ptr<const DataView> DataView::merge(const DataView* old,
                                                 const wire::DataPartitionsView& answer) {
   auto view = old ? std::make_shared<DataView>(*old) : std::make_shared<DataView>();
   std::vector<std::uint64_t> writable;
+  std::vector<std::uint64_t> read_only;
   for (const wire::DataPartitionView& v : answer.partitions) {
     if (v.partition_type != 0) continue;  // cache and preload partitions hold no file data of ours
     view->by_id_[v.partition_id] = to_data_partition(v);
     if (v.status == wire::kPartitionReadWrite && !v.is_discard) writable.push_back(v.partition_id);
+    if (v.status == wire::kPartitionReadOnly && !v.is_discard) read_only.push_back(v.partition_id);
   }
-  if (!writable.empty() || answer.vol_read_only) view->writable_ = writable;
+  if (!writable.empty() || answer.vol_read_only) {
+    view->writable_ = writable;
+  } else if (view->writable_.empty()) {
+    // None was ever writable: only they can say whether they are full, or a replica is away.
+    view->writable_ = read_only;
+  }
   view->full_classes_ = full_classes(answer);
   return view;
 }

@@ -66,6 +66,8 @@ Result<void> ViewPublisher::publish_writable(const Volume& volume, std::uint32_t
     return make_error(EINVAL, "storage class " + std::to_string(storage_class));
   }
   std::vector<std::uint64_t> ids = volume.writable(storage_class);
+  // An empty list says that the volume is full. A master that has just begun knows no partition yet.
+  if (ids.empty() && volume.partitions().empty()) return {};
   const auto known = writable_.find(storage_class);
   if (!force && known != writable_.end() && known->second == ids) return {};
   Result<void> done = port_.publish_writable(session_, storage_class, ids);

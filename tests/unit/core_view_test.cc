@@ -91,6 +91,15 @@ TEST(DataView, EmptyAnswersKeepTheWritableList) {
   EXPECT_TRUE(DataView::merge(first.get(), read_only)->writable(1).empty());
 }
 
+// They are asked themselves: only a partition knows whether it is full or a replica is away.
+TEST(DataView, ReadOnlyOnesAreListedWhenNoneWasEverWritable) {
+  auto lost = data(3, 1);
+  lost.is_discard = true;
+  const auto first = DataView::merge(nullptr, answer({data(1, 1), data(2, -1), lost}));
+  EXPECT_EQ((Ids{1}), first->writable(1));
+  EXPECT_EQ((Ids{2}), DataView::merge(first.get(), answer({data(2, 2)}))->writable(1));
+}
+
 TEST(DataView, AFullClassHasNoWritablePartition) {
   auto full = answer({data(1, 2), data(2, 2, 2)});
   wire::StorageClassStat stat;
