@@ -82,6 +82,7 @@ struct cfs_sb {
 	wait_queue_head_t uncommitted_wait;	/* held_inodes became 0 */
 	/* READ_ONCE: most bytes of an append; shrinks once if servers refuse large ones */
 	u32 append_max;
+	u32 read_us;			/* READ_ONCE: usual time of a read packet */
 	bool large_append_ok;		/* READ_ONCE: one that large was accepted */
 	atomic_t large_refused;		/* how many were refused before */
 };
@@ -429,7 +430,7 @@ struct cfs_counts {
 	u64 read_wire_bytes, append_wire_bytes, overwrite_wire_bytes, rehomed_bytes, crc_errors;
 	u64 read_packets, append_packets, overwrite_packets, extents_created, commits, conn_faults;
 	u64 now[2];			/* stay 0: struct cfs_stats has values here that are no counts */
-	u64 read_retries, overwrite_retries, spliced_bytes, copied_bytes;
+	u64 read_retries, overwrite_retries, spliced_bytes, copied_bytes, read_hedges;
 };
 
 #define cfs_count(csb, field, n)	this_cpu_add((csb)->counts->field, (n))

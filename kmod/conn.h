@@ -81,11 +81,14 @@ struct cfs_pkt {
 	struct iov_iter iter;		/* bytes to send, or where a read puts them */
 	u32 len;			/* of these */
 	bool is_read;
+	/* Reads, or NULL: the first of several with the same one takes it, and its data is used. */
+	struct cfs_pkt **claim;
 	void (*done)(struct cfs_pkt *pkt);	/* process context, no locks held; may submit again
 						 */
 	/* connection */
 	struct list_head link;		/* conn->lock */
 	u32 got;			/* bytes received and verified (reads) */
+	bool lost;			/* another has the claim */
 	bool exposed;			/* some of it was given to the socket */
 	/* result */
 	int err;

@@ -6,7 +6,7 @@
  *           others when one fails.
  * Lifetime  A struct cfs_read lives from issue to the end of its last piece; each piece is on its
  *           own: in a connection, waiting (cfs_waiter), or in d->map_readers. The inode is held
- *           meanwhile.
+ *           meanwhile. A hedged piece outlives the read until its last packet is back.
  * Locks     d->lock while cutting. A piece belongs to whoever handles it; the count of pieces is
  *           atomic.
  * Contexts  Issue: the reader's. Replies: receiver or close work of a connection. Retries: work.
@@ -18,6 +18,12 @@
  * leader only, so it is asked first, with the opcode that others refuse; when it fails, others are
  * asked with the opcode that any replica serves.
  * Source: CubeFS v3.5.3, sdk/data/stream/extent_reader.go, datanode/wrap_operator.go.
+ *
+ * Hedging. Where any replica may be read, a packet that is not back after CFS_HEDGE_TIMES the usual
+ * time is sent a second time, to the next replica. Whose first byte comes first wins (rp->claim):
+ * the receiver throws the other's data away, so that two never fill the same pages, and pages that
+ * are no longer the read's stay untouched. Overwritten bytes are read from the leader, which nobody
+ * can stand in for: no hedge there.
  */
 #include <linux/fs.h>
 #include <linux/slab.h>
@@ -26,6 +32,9 @@
 
 #define CFS_READ_POOL	16	/* objects kept so that reads go on without memory */
 #define CFS_AGAIN_MAX	20	/* times a replica may say "try again" before another is asked */
+#define CFS_HEDGE_TIMES	4	/* the usual time of a packet, then it is hedged */
+#define CFS_HEDGE_MIN_MS	100
+#define CFS_HEDGE_MAX_MS	500
 
 struct cfs_read {
 	struct netfs_io_subrequest *sr;
@@ -38,6 +47,12 @@ struct cfs_read {
 
 struct cfs_rpiece {
 	struct cfs_pkt pkt;
+	struct cfs_pkt hedge;		/* the same to another replica */
+	struct cfs_pkt *claim;		/* cmpxchg: the one of the two whose data is taken */
+	atomic_t arms;			/* packets on their way, and the timer */
+	struct delayed_work timer;	/* hedges */
+	struct cfs_data *data;		/* held as long as the timer or a hedge may run, or NULL */
+	u64 sent;			/* jiffies64 */
 	struct cfs_read *read;
 	struct cfs_waiter wait;		/* runs cfs_rpiece_work() */
 	struct list_head link;		/* d->map_readers or a local list */
@@ -48,6 +63,7 @@ struct cfs_rpiece {
 	bool hole;
 	u64 partition_id, extent_id, extent_offset;
 	u32 map_serial;			/* of the list it was cut by */
+	u8 host;			/* replica that was sent to */
 	u8 turn;			/* replicas tried in this round */
 	u8 round;
 	u8 again;
@@ -62,6 +78,7 @@ static atomic_t cfs_read_turn = ATOMIC_INIT(0);
 
 static void cfs_rpiece_try(struct cfs_rpiece *rp);
 static void cfs_rpiece_cut(struct cfs_rpiece *rp);
+static void cfs_rpiece_hedge(struct work_struct *work);
 
 /* ---- life ---- */
 
@@ -91,6 +108,7 @@ static struct cfs_rpiece *cfs_rpiece_new(struct cfs_read *rd, u64 pos, u64 len,
 	INIT_LIST_HEAD(&rp->link);
 	INIT_LIST_HEAD(&rp->pkt.link);
 	cfs_waiter_init(&rp->wait, cfs_rpiece_work);
+	INIT_DELAYED_WORK(&rp->timer, cfs_rpiece_hedge);
 	atomic_inc(&rd->pieces);
 	return rp;
 }
@@ -120,13 +138,20 @@ static void cfs_read_unref(struct cfs_read *rd)
 		cfs_read_end(rd);
 }
 
+static void cfs_rpiece_free(struct cfs_rpiece *rp)
+{
+	if (rp->data)
+		cfs_data_drop(rp->data, false);
+	mempool_free(rp, &cfs_rpiece_pool);
+}
+
 static void cfs_rpiece_finish(struct cfs_rpiece *rp, int error)
 {
 	struct cfs_read *rd = rp->read;
 
 	if (error)
 		cmpxchg(&rd->error, 0, error);
-	mempool_free(rp, &cfs_rpiece_pool);
+	cfs_rpiece_free(rp);
 	cfs_read_unref(rd);
 }
 
@@ -325,15 +350,69 @@ static void cfs_rpiece_refused(struct cfs_rpiece *rp, struct cfs_dp *dp, u8 resu
 	cfs_rpiece_next(rp, dp);
 }
 
-/* A packet came back. What arrived before a failure is kept. */
-static void cfs_rpiece_done(struct cfs_pkt *pkt)
+/* ---- hedging ---- */
+
+static unsigned int cfs_hedge_ms(struct cfs_sb *csb)
 {
-	struct cfs_rpiece *rp = container_of(pkt, struct cfs_rpiece, pkt);
+	return clamp_t(unsigned int, CFS_HEDGE_TIMES * READ_ONCE(csb->read_us) / USEC_PER_MSEC,
+		       CFS_HEDGE_MIN_MS, CFS_HEDGE_MAX_MS);
+}
+
+/* A moving average; a lost update does no harm. */
+static void cfs_read_took(struct cfs_sb *csb, u64 since)
+{
+	u32 us = jiffies_to_usecs(min_t(u64, get_jiffies_64() - since, HZ));
+	u32 old = READ_ONCE(csb->read_us);
+
+	WRITE_ONCE(csb->read_us, old - old / 8 + us / 8);
+}
+
+/* Before the first packet is sent: with a timer, if another replica may answer in its place. */
+static void cfs_rpiece_arm(struct cfs_rpiece *rp, struct cfs_dp *dp)
+{
+	struct cfs_pkt *pkt = &rp->pkt;
+	bool hedge = pkt->csb->mount_flags & CFS_MR_FOLLOWER_READ && dp->nhosts > 1;
+
+	rp->claim = NULL;
+	rp->sent = get_jiffies_64();
+	rp->host = cfs_rpiece_first(rp, dp) + rp->turn;
+	pkt->claim = &rp->claim;
+	atomic_set(&rp->arms, 1 + hedge);
+	if (!hedge)
+		return;
+	if (!rp->data) {
+		rp->data = rp->read->data;
+		cfs_data_hold(rp->data, false);
+	}
+	queue_delayed_work(cfs_io_wq, &rp->timer, msecs_to_jiffies(cfs_hedge_ms(pkt->csb)));
+}
+
+/*
+ * What is left of a piece whose other packet is still away: that one's data is not wanted any more,
+ * but the piece must stay until it is back.
+ */
+static struct cfs_rpiece *cfs_rpiece_split(struct cfs_rpiece *old)
+{
+	struct cfs_rpiece *rp = cfs_rpiece_new(old->read, old->pos, old->len, &old->iter);
+
+	rp->pkt.csb = old->pkt.csb;
+	rp->cut = true;
+	rp->partition_id = old->partition_id;
+	rp->extent_id = old->extent_id;
+	rp->extent_offset = old->extent_offset;
+	rp->map_serial = old->map_serial;
+	rp->turn = old->turn;
+	rp->round = old->round;
+	rp->base = old->base;
+	rp->gone = old->gone;
+	return rp;
+}
+
+/* A packet came back in vain. What arrived before is kept. */
+static void cfs_rpiece_failed(struct cfs_rpiece *rp, struct cfs_pkt *pkt)
+{
 	struct cfs_dp *dp;
 
-	trace_cfs_packet(rp->read->data->ci->netfs.inode.i_ino, pkt);
-	if (!pkt->err && pkt->result == CFS_RC_OK)
-		return cfs_rpiece_finish(rp, 0);
 	cfs_count(pkt->csb, read_retries, 1);
 	iov_iter_advance(&rp->iter, pkt->got);
 	rp->pos += pkt->got;
@@ -349,7 +428,91 @@ static void cfs_rpiece_done(struct cfs_pkt *pkt)
 	cfs_dp_put(dp);
 }
 
-static int cfs_rpiece_send(struct cfs_rpiece *rp, struct cfs_dp *dp, struct cfs_conn *conn)
+/*
+ * A packet, or the timer (@pkt NULL), is through with the piece. Who ends the read: the packet with
+ * the claim; with none taken, whoever is last. After another has the claim nothing of the read may
+ * be looked at.
+ */
+static void cfs_rpiece_back(struct cfs_rpiece *rp, struct cfs_pkt *pkt)
+{
+	struct cfs_pkt *claim = READ_ONCE(rp->claim);
+	struct cfs_read *rd = rp->read;
+
+	if (pkt)
+		trace_cfs_packet((rp->data ?: rd->data)->ci->netfs.inode.i_ino, pkt);
+	if (claim && claim == pkt && !pkt->err && pkt->result == CFS_RC_OK) {
+		if (pkt == &rp->pkt)
+			cfs_read_took(pkt->csb, rp->sent);
+		if (atomic_dec_and_test(&rp->arms))
+			cfs_rpiece_free(rp);
+		return cfs_read_unref(rd);
+	}
+	if (claim && claim == pkt && atomic_read(&rp->arms) > 1) {
+		cfs_rpiece_failed(cfs_rpiece_split(rp), pkt);
+		if (atomic_dec_and_test(&rp->arms))
+			cfs_rpiece_free(rp);
+		return cfs_read_unref(rd);
+	}
+	if (!atomic_dec_and_test(&rp->arms))
+		return;
+	/* The last one: has another ended it? */
+	claim = READ_ONCE(rp->claim);
+	if (claim && claim != pkt)
+		cfs_rpiece_free(rp);
+	else
+		cfs_rpiece_failed(rp, pkt ?: &rp->pkt);
+}
+
+static void cfs_rpiece_done(struct cfs_pkt *pkt)
+{
+	struct cfs_rpiece *rp = container_of(pkt, struct cfs_rpiece, pkt);
+
+	if (cancel_delayed_work(&rp->timer))
+		atomic_dec(&rp->arms);		/* if it runs already it finds out itself */
+	cfs_rpiece_back(rp, pkt);
+}
+
+static void cfs_rpiece_hedged(struct cfs_pkt *pkt)
+{
+	cfs_rpiece_back(container_of(pkt, struct cfs_rpiece, hedge), pkt);
+}
+
+/* Work: the packet has been away for too long. */
+static void cfs_rpiece_hedge(struct work_struct *work)
+{
+	struct cfs_rpiece *rp = container_of(work, struct cfs_rpiece, timer.work);
+	struct cfs_sb *csb = cfs_data_sb(rp->data);
+	struct cfs_conn *conn = NULL;
+	struct cfs_dp *dp = NULL;
+
+	if (!READ_ONCE(rp->claim))
+		dp = cfs_dp_get(csb, rp->partition_id);
+	if (dp)
+		conn = cfs_conn_pick(dp->hosts[(rp->host + 1) % dp->nhosts], CFS_CONN_READ, csb);
+	if (conn) {
+		rp->hedge = (struct cfs_pkt){
+			.hdr = rp->pkt.hdr,
+			.csb = csb,
+			.iter = rp->iter,
+			.len = rp->len,
+			.is_read = true,
+			.claim = &rp->claim,
+			.done = cfs_rpiece_hedged,
+		};
+		INIT_LIST_HEAD(&rp->hedge.link);
+		atomic_inc(&rp->arms);
+		if (cfs_conn_submit(conn, &rp->hedge))
+			atomic_dec(&rp->arms);
+		else
+			cfs_count(csb, read_hedges, 1);
+		cfs_conn_put(conn);
+	}
+	if (dp)
+		cfs_dp_put(dp);
+	cfs_rpiece_back(rp, NULL);
+}
+
+static void cfs_rpiece_send(struct cfs_rpiece *rp, struct cfs_dp *dp, struct cfs_conn *conn)
 {
 	struct cfs_pkt *pkt = &rp->pkt;
 	bool leader = !rp->turn && dp->leader != 0xFF &&
@@ -370,7 +533,11 @@ static int cfs_rpiece_send(struct cfs_rpiece *rp, struct cfs_dp *dp, struct cfs_
 	pkt->is_read = true;
 	pkt->done = cfs_rpiece_done;
 	cfs_count(pkt->csb, read_packets, 1);
-	return cfs_conn_submit(conn, pkt);
+	cfs_rpiece_arm(rp, dp);
+	if (!cfs_conn_submit(conn, pkt))
+		return;
+	pkt->err = -ENOTCONN;
+	cfs_rpiece_done(pkt);
 }
 
 /* Sends the piece to a replica, or waits for what is missing to do so. */
@@ -393,12 +560,12 @@ static void cfs_rpiece_try(struct cfs_rpiece *rp)
 		return cfs_rpiece_finish(rp, -EIO);
 	}
 	conn = cfs_rpiece_host(rp, dp);
-	if (!conn)
+	if (conn) {
+		cfs_rpiece_send(rp, dp, conn);	/* the piece may be gone then */
+		cfs_conn_put(conn);
+	} else {
 		cfs_wait_change(&rp->wait, 2 * CFS_RETRY_MS);
-	else if (cfs_rpiece_send(rp, dp, conn))
-		cfs_wait_change(&rp->wait, 1);
-	if (conn)
-		cfs_conn_put(conn);	/* if the piece was sent it may be gone by now */
+	}
 	cfs_dp_put(dp);
 }
 

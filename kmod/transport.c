@@ -350,6 +350,7 @@ int cfs_conn_submit(struct cfs_conn *conn, struct cfs_pkt *pkt)
 	pkt->hdr.req_id = atomic64_inc_return(&cfs_req_ids);
 	pkt->got = 0;
 	pkt->exposed = false;
+	pkt->lost = false;
 	pkt->err = 0;
 	pkt->result = CFS_RC_INIT;
 	spin_lock(&conn->lock);
@@ -469,6 +470,11 @@ static int cfs_rx_check(struct cfs_conn *conn, struct cfs_pkt *pkt)
 	    r->extent_id != pkt->hdr.extent_id ||
 	    r->extent_offset != pkt->hdr.extent_offset + pkt->got)
 		return -EPROTO;
+	if (pkt->claim) {
+		struct cfs_pkt *first = cmpxchg(pkt->claim, NULL, pkt);
+
+		pkt->lost = first && first != pkt;
+	}
 	return 0;
 }
 
@@ -545,7 +551,7 @@ static int cfs_rx_actor(read_descriptor_t *desc, struct sk_buff *skb, unsigned i
 		n = min(n, want - done);
 		if (!pkt->csb->nocrc)
 			conn->rx.crc = crc32_le(conn->rx.crc, data, n);
-		if (copy_to_iter(data, n, &pkt->iter) != n) {
+		if (!pkt->lost && copy_to_iter(data, n, &pkt->iter) != n) {
 			desc->error = -EFAULT;
 			break;
 		}

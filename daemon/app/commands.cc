@@ -66,6 +66,7 @@ Json kernel_counters(const cfs_stats& s) {
               {"overwrite_retries", s.overwrite_retries},
               {"spliced_bytes", s.spliced_bytes},
               {"copied_bytes", s.copied_bytes},
+              {"read_hedges", s.read_hedges},
               {"uncommitted_bytes", s.uncommitted_bytes},
               {"dirty_inodes", s.dirty_inodes}};
 }

@@ -56,6 +56,8 @@ constexpr auto kRows = std::to_array<CounterRow>({
     {"cubefs_data_retries_total", "Packets that were sent again, to the same or another replica.",
      "kind", "read", kernel<&cfs_stats::read_retries>},
     {"cubefs_data_retries_total", "", "kind", "overwrite", kernel<&cfs_stats::overwrite_retries>},
+    {"cubefs_data_hedges_total", "Reads that were sent to a second replica: the first was slow.",
+     nullptr, nullptr, kernel<&cfs_stats::read_hedges>},
     {"cubefs_data_rehomed_bytes_total",
      "Bytes that were written again, to another extent, after a fault.", nullptr, nullptr,
      kernel<&cfs_stats::rehomed_bytes>},

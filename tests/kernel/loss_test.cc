@@ -96,6 +96,42 @@ TEST_F(Loss, QuotaInTheMiddleOfWriteback) {
   expect_cold("f", before + lost);
 }
 
+/// What the master says of every data partition of the volume.
+void partition_status(const std::string& status) {
+  const std::string view = http_get("/client/partitions?name=test"), key = "\"PartitionID\":";
+  int count = 0;
+  for (size_t at = 0; (at = view.find(key, at)) != std::string::npos; ++count) {
+    at += key.size();
+    fault("action=status&status=" + status +
+          "&dp=" + std::to_string(std::strtoul(view.c_str() + at, nullptr, 10)));
+  }
+  EXPECT_GT(count, 0) << view;
+}
+
+// A full volume whose partitions the master has made read-only is full, not unavailable.
+TEST_F(Loss, ReadOnlyAndFullIsNoSpace) {
+  partition_status("ro");
+  knob("full=all");
+  Mount mount("/mnt/read-only", "attrvalid=1");
+  const std::string data = pattern(2 * kMiB, 10), name = "/mnt/read-only/read-only-file";
+  {
+    Fd fd(name, O_RDWR | O_CREAT);
+    ASSERT_EQ(write_at(fd.get(), data, 0), 0);
+    const auto start = steady_clock::now();
+    EXPECT_EQ(fd.sync(), ENOSPC);
+    EXPECT_LT(steady_clock::now() - start, milliseconds(60000));
+    syncfs(fd.get());  // told there as well, or the unmount is told
+  }
+  knob("full=0");
+  partition_status("rw");
+  Fd fd(name, O_RDWR);
+  ASSERT_EQ(write_at(fd.get(), data, 0), 0);
+  EXPECT_EQ(fd.sync(), 0) << "and it ends with the cause";
+  drop_caches();
+  expect_same(read_all(name), data, "afterwards");
+  unlink(name.c_str());
+}
+
 // ---- no server ----
 
 // A hard mount waits, can be killed, and loses nothing.
@@ -137,6 +173,67 @@ TEST_F(Loss, SoftMountReportsWhatItGaveUp) {
   expect_same(read_all(name), data, "after the servers came back");
   unlink(name.c_str());
   syncfs(fd.get());
+}
+
+// ---- slow replicas ----
+
+/// Reads that were sent to a second replica; of all mounts that the path may mean: two of one volume look alike.
+long hedges(const std::string& mount) {
+  const std::string out = "/tmp/hedges", key = "\"read_hedges\":";
+  EXPECT_EQ(cfsctl("stats --json " + mount + " > " + out), 0);
+  std::ifstream in(out);
+  const std::string text((std::istreambuf_iterator<char>(in)), {});
+  long sum = 0;
+  size_t at = text.find(key);
+  EXPECT_NE(at, std::string::npos) << text;
+  for (; at != std::string::npos; at = text.find(key, at)) {
+    at += key.size();
+    sum += std::strtol(text.c_str() + at, nullptr, 10);
+  }
+  return sum;
+}
+
+void slow_node(int index, int ms) {
+  fault("action=delay&role=data&index=" + std::to_string(index) + "&value=" + std::to_string(ms));
+}
+
+// Where any replica may be read, nobody waits for the slowest; its late answer touches no page.
+TEST_F(Loss, SlowReplicaIsHedged) {
+  Mount mount("/mnt/hedged", "followerread");
+  const std::string data = pattern(9 * kMiB, 8), name = "/mnt/hedged/hedged-file";
+  {
+    Fd fd(name, O_RDWR | O_CREAT);
+    ASSERT_EQ(write_at(fd.get(), data, 0), 0);
+    ASSERT_EQ(fd.sync(), 0);
+  }
+  for (int i = 0; i < 3; i++) {  // connections to every replica are there
+    drop_caches();
+    expect_same(read_all(name), data, "before");
+  }
+  const long before = hedges("/mnt/hedged");
+  drop_caches();
+  slow_node(1, 3000);  // shorter than the silence after which the connection is given up
+  const auto start = steady_clock::now();
+  expect_same(read_all(name), data, "with a slow replica");
+  EXPECT_LT(steady_clock::now() - start, milliseconds(2800));
+  EXPECT_GT(hedges("/mnt/hedged"), before);
+  sleep(4);  // the late answers come
+  expect_same(read_all(name), data, "after the late answers");
+  slow_node(1, 0);
+  unlink(name.c_str());
+}
+
+// Overwritten bytes are certain on the leader only: there is nobody else to ask.
+TEST_F(Loss, OnlyTheLeaderIsReadWithoutFollowerRead) {
+  const std::string data = pattern(kMiB, 9);
+  write_file("f", data);
+  expect_cold("f", data);
+  drop_caches();
+  for (int i = 0; i < 3; i++) slow_node(i, 300);
+  const auto start = steady_clock::now();
+  expect_same(read_all(path("f")), data, "with slow replicas");
+  EXPECT_GT(steady_clock::now() - start, milliseconds(290));
+  EXPECT_EQ(hedges(env("CFS_TEST_DIR")), 0);
 }
 
 // ---- bytes that change while they are sent ----

@@ -375,7 +375,7 @@ struct cfs_view {		/* rows are inserted or replaced by partition_id; others stay
 	__u64 rows;		/* struct cfs_dp_row[nrows] */
 };
 
-struct cfs_writable {		/* ranked list for new extents; replaces the former one */
+struct cfs_writable {		/* ranked list for new extents; replaces the former one. Empty: the volume is full */
 	__u32 len;
 	__u32 session;
 	__u32 storage_class;
@@ -426,7 +426,8 @@ struct cfs_stats {		/* CFS_IOC_STATS: of one session; since mount */
 	__u64 overwrite_retries;	/* overwrites that were sent again */
 	__u64 spliced_bytes;		/* sent by reference to the pages of the file or caller */
 	__u64 copied_bytes;		/* copied before sending: memory that changed meanwhile */
-	__u64 reserved[5];
+	__u64 read_hedges;		/* reads that were sent to a second replica: the first was slow */
+	__u64 reserved[4];
 };
 
 #define CFS_IOC_ATTACH		_IOWR('C', 0x01, struct cfs_attach)
