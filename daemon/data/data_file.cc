@@ -190,13 +190,15 @@ Task<Result<bool>> DataFile::append_tiny(std::uint64_t offset, std::string_view 
 Task<Result<void>> DataFile::open_stream(std::uint64_t offset) {
   const std::int64_t until = deadline();
   std::vector<std::uint64_t> failed;
+  bool full = true;
   for (;;) {
     auto dp = co_await pick(failed);
-    if (!dp && failed.empty()) co_return dp.error();
+    if (!dp && full) co_return dp.error();  // each one has said so itself
     if (!dp) {
       if (Loop::now_ms() > until || loop_.stopping())
         co_return make_error(EIO, "no data partition takes a new extent");
       failed.clear();
+      full = true;
       co_await loop_.sleep(Millis(500));
       continue;
     }
@@ -211,6 +213,7 @@ Task<Result<void>> DataFile::open_stream(std::uint64_t offset) {
       co_return Result<void>{};
     }
     failed.push_back(dp->id);
+    full = full && reply && reply->h.result == CFS_RC_DISK_NO_SPACE;
     volume_.report_partition(
         dp->id, reply ? reply->h.result : static_cast<std::uint8_t>(CFS_RC_INTRA_GROUP_NET));
   }
