@@ -39,6 +39,7 @@ struct io_uring_cmd;
 struct cfs_sb {
 	struct super_block *sb;		/* I */
 	u32 session;			/* I: > 0 */
+	u32 dev;			/* I: of sb, which calls may outlive; for the trace */
 	char *config;			/* I: configuration string, kept for the next daemon */
 	char *source;			/* I: as shown in /proc/mounts */
 	bool nocrc;			/* I: mount option crc=off */

@@ -202,6 +202,7 @@ void cfs_chan_return(struct cfs_call *call, struct list_head *queue, struct list
 void cfs_chan_enqueue(struct cfs_call *call)
 {
 	struct cfs_req *r = &call->req;
+	bool admitted;
 
 	lockdep_assert_held(&cfs_chan.lock);
 	r->len = sizeof(*r) + r->name_len + r->name2_len + r->data_len;
@@ -211,8 +212,9 @@ void cfs_chan_enqueue(struct cfs_call *call)
 	if (call->csb)
 		call->csb->calls++;
 	refcount_inc(&call->ref);
+	admitted = cfs_chan_admit(call);	/* first: the trace tells the id */
 	cfs_call_move(call, CFS_CALL_QUEUED);
-	if (!cfs_chan_admit(call))
+	if (!admitted)
 		list_add_tail(&call->node, &cfs_chan.starved[cfs_lane(call)]);
 }
 

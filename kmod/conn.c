@@ -20,6 +20,7 @@
 #include <net/net_namespace.h>
 #include <net/sock.h>
 #include "conn.h"
+#include "trace.h"
 
 struct workqueue_struct *cfs_io_wq;
 
@@ -259,6 +260,7 @@ bool cfs_conn_move(struct cfs_conn *conn, enum cfs_conn_state to)
 	if (conn->state >= to)
 		return false;
 	WRITE_ONCE(conn->state, to);
+	trace_cfs_conn(conn, to, to == CFS_CONN_DEAD ? conn->why : 0);
 	return true;
 }
 
@@ -313,9 +315,9 @@ void cfs_conn_kill(struct cfs_conn *conn, int why)
 
 	spin_lock(&node->lock);
 	spin_lock(&conn->lock);
-	first = cfs_conn_move(conn, CFS_CONN_DEAD);
-	if (first)
+	if (conn->state != CFS_CONN_DEAD)
 		conn->why = why;
+	first = cfs_conn_move(conn, CFS_CONN_DEAD);
 	spin_unlock(&conn->lock);
 	if (first) {
 		if (c->slot[conn->index] == conn)

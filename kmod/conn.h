@@ -90,6 +90,9 @@ struct cfs_pkt {
 	u32 got;			/* bytes received and verified (reads) */
 	bool lost;			/* another has the claim */
 	bool exposed;			/* some of it was given to the socket */
+	/* for the trace, set by submit */
+	u64 submitted_ns;
+	u32 node;
 	/* result */
 	int err;
 	u8 result;			/* CFS_RC_*, CFS_RC_INIT: no reply */

@@ -25,6 +25,7 @@
 #include <linux/stat.h>
 #include "cfs.h"
 #include "compat.h"
+#include "trace.h"
 
 #define CFS_BLOCK_BITS	12		/* st_blksize 4096, as the FUSE client says */
 #define CFS_MTIME_GRAIN	2		/* seconds after which a server's mtime tells all before it */
@@ -276,7 +277,11 @@ int cfs_inode_refresh(struct inode *inode, bool force)
 	u64 seq;
 	int ret;
 
-	if (!inode->i_nlink || (!force && cfs_attrs_are_fresh(CFS_I(inode))))
+	bool hit = !inode->i_nlink || (!force && cfs_attrs_are_fresh(CFS_I(inode)));
+
+	trace_cfs_cache(inode, CFS_CACHE_ATTR, hit ? CFS_CACHE_HIT :
+			force ? CFS_CACHE_ASKED : CFS_CACHE_EXPIRED);
+	if (hit)
 		return 0;
 	ret = cfs_getattr_call(inode->i_sb, inode->i_ino, &attr, &seq);
 	if (ret)

@@ -233,6 +233,7 @@ struct dentry *cfs_lookup(struct inode *dir, struct dentry *dentry, unsigned int
 	if (dentry->d_name.len > CFS_NAME_LEN_MAX)
 		return ERR_PTR(-ENAMETOOLONG);
 	cfs_note_use(dir);
+	trace_cfs_cache(dir, CFS_CACHE_NAME, CFS_CACHE_ABSENT);
 	cfs_stamp_expire(dentry);
 	inode = cfs_lookup_inode(dir, &dentry->d_name, flags, &valid_ms);
 	if (IS_ERR(inode))
@@ -290,8 +291,11 @@ static int cfs_revalidate_open(struct inode *inode, unsigned int flags)
 static int cfs_revalidate(struct inode *dir, const struct qstr *name, struct dentry *dentry,
 			  unsigned int flags)
 {
+	bool valid = cfs_stamp_is_valid(dentry, dir);
+
 	cfs_note_use(dir);
-	if (cfs_stamp_is_valid(dentry, dir))
+	trace_cfs_cache(dir, CFS_CACHE_NAME, valid ? CFS_CACHE_HIT : CFS_CACHE_EXPIRED);
+	if (valid)
 		return cfs_revalidate_open(d_inode_rcu(dentry), flags);
 	if (flags & LOOKUP_RCU)
 		return -ECHILD;

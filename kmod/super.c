@@ -233,6 +233,7 @@ static int cfs_fill_super(struct super_block *sb, struct fs_context *fc)
 	int ret;
 
 	csb->sb = sb;
+	csb->dev = new_encode_dev(sb->s_dev);
 	csb->source = kstrdup(fc->source ?: "none", GFP_KERNEL);
 	if (!csb->source)
 		return -ENOMEM;

@@ -2,8 +2,11 @@
 /*
  * cubefs: tracepoints (events/cubefs/).
  *
- * A request is told three times: queued, sent (handed to a daemon, again after each daemon death),
- * done (its outcome was told). Names are cut at 64 bytes.
+ * A request is told three times: queued (in its caller's context), sent (handed to a daemon, again
+ * after each daemon death), done (its outcome was told); id joins the three, and the daemon's probes.
+ * A packet is told when it is given to its connection and when it came back; req joins the two.
+ * dev is the mount's device as stat(2) says it, ino the inode's number there. Names are cut at 64
+ * bytes. docs/observability.md documents the fields, which stay.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM cubefs
@@ -13,9 +16,27 @@
 
 #include <linux/tracepoint.h>
 #include "cfs.h"
+#include "conn.h"
 #include "data.h"
 
 #define CFS_TRACE_NAME	64
+
+#ifndef CFS_TRACE_ENUMS
+#define CFS_TRACE_ENUMS
+/* What was looked for in a cache, and what came of it. */
+enum cfs_cache_kind { CFS_CACHE_NAME, CFS_CACHE_ATTR };
+enum cfs_cache_result {
+	CFS_CACHE_HIT,			/* believed: nothing is sent */
+	CFS_CACHE_EXPIRED,		/* known, but its time is over or it was changed */
+	CFS_CACHE_ABSENT,		/* not known */
+	CFS_CACHE_ASKED,		/* known and fresh, but the caller wants to be sure: open */
+};
+
+static inline u32 cfs_trace_dev(const struct cfs_sb *csb)
+{
+	return csb ? csb->dev : 0;
+}
+#endif
 
 #define cfs_show_op(op)							\
 	__print_symbolic(op,						\
@@ -48,6 +69,7 @@ DECLARE_EVENT_CLASS(cfs_request,
 	TP_STRUCT__entry(
 		__field(u64, id)
 		__field(u64, ino)
+		__field(u32, dev)
 		__field(u32, session)
 		__field(u16, op)
 		__field(u16, flags)
@@ -55,12 +77,14 @@ DECLARE_EVENT_CLASS(cfs_request,
 	TP_fast_assign(
 		__entry->id = call->req.id;
 		__entry->ino = call->req.ino;
+		__entry->dev = cfs_trace_dev(call->csb);
 		__entry->session = call->req.session;
 		__entry->op = call->req.op;
 		__entry->flags = call->req.flags;
 	),
-	TP_printk("session=%u id=%llu op=%s ino=%llu flags=%#x", __entry->session, __entry->id,
-		  cfs_show_op(__entry->op), __entry->ino, __entry->flags)
+	TP_printk("dev=%#x session=%u id=%llu op=%s ino=%llu flags=%#x", __entry->dev,
+		  __entry->session, __entry->id, cfs_show_op(__entry->op), __entry->ino,
+		  __entry->flags)
 );
 
 /* id is 0 while no slot is free. */
@@ -81,6 +105,7 @@ TRACE_EVENT(cfs_request_done,
 		__field(u64, id)
 		__field(u64, ino)
 		__field(u64, latency_ns)
+		__field(u32, dev)
 		__field(u32, session)
 		__field(u16, op)
 		__field(int, res)
@@ -89,13 +114,14 @@ TRACE_EVENT(cfs_request_done,
 		__entry->id = call->req.id;
 		__entry->ino = call->req.ino;
 		__entry->latency_ns = ktime_get_ns() - call->queued_ns;
+		__entry->dev = cfs_trace_dev(call->csb);
 		__entry->session = call->req.session;
 		__entry->op = call->req.op;
 		__entry->res = res;
 	),
-	TP_printk("session=%u id=%llu op=%s ino=%llu res=%d latency_ns=%llu", __entry->session,
-		  __entry->id, cfs_show_op(__entry->op), __entry->ino, __entry->res,
-		  __entry->latency_ns)
+	TP_printk("dev=%#x session=%u id=%llu op=%s ino=%llu res=%d latency_ns=%llu", __entry->dev,
+		  __entry->session, __entry->id, cfs_show_op(__entry->op), __entry->ino,
+		  __entry->res, __entry->latency_ns)
 );
 
 TRACE_EVENT(cfs_lookup,
@@ -138,6 +164,83 @@ TRACE_EVENT(cfs_session,
 		  __entry->session)
 );
 
+/* What a cache said of a name (ino: of the directory) or of attributes, where it decides. */
+TRACE_EVENT(cfs_cache,
+	TP_PROTO(const struct inode *inode, enum cfs_cache_kind kind, enum cfs_cache_result result),
+	TP_ARGS(inode, kind, result),
+	TP_STRUCT__entry(
+		__field(u64, ino)
+		__field(u32, dev)
+		__field(u8, kind)
+		__field(u8, result)
+	),
+	TP_fast_assign(
+		__entry->ino = inode->i_ino;
+		__entry->dev = new_encode_dev(inode->i_sb->s_dev);
+		__entry->kind = kind;
+		__entry->result = result;
+	),
+	TP_printk("dev=%#x ino=%llu %s %s", __entry->dev, __entry->ino,
+		  __print_symbolic(__entry->kind, { CFS_CACHE_NAME, "name" },
+				   { CFS_CACHE_ATTR, "attr" }),
+		  __print_symbolic(__entry->result, { CFS_CACHE_HIT, "hit" },
+				   { CFS_CACHE_EXPIRED, "expired" },
+				   { CFS_CACHE_ABSENT, "absent" },
+				   { CFS_CACHE_ASKED, "asked" }))
+);
+
+/* A connection to a data node changed its state; why: 0 or -errno, when it is dead. */
+TRACE_EVENT(cfs_conn,
+	TP_PROTO(const struct cfs_conn *conn, enum cfs_conn_state state, int why),
+	TP_ARGS(conn, state, why),
+	TP_STRUCT__entry(
+		__field(u32, node)
+		__field(u8, class)
+		__field(u8, slot)
+		__field(u8, state)
+		__field(int, why)
+	),
+	TP_fast_assign(
+		__entry->node = cfs_node_id(conn->node);
+		__entry->class = conn->class;
+		__entry->slot = conn->index;
+		__entry->state = state;
+		__entry->why = why;
+	),
+	TP_printk("node=%u class=%u slot=%u %s why=%d", __entry->node, __entry->class,
+		  __entry->slot,
+		  __print_symbolic(__entry->state, { CFS_CONN_CONNECTING, "connecting" },
+				   { CFS_CONN_UP, "up" }, { CFS_CONN_DEAD, "dead" }),
+		  __entry->why)
+);
+
+/* A packet was given to a connection. */
+TRACE_EVENT(cfs_packet_sent,
+	TP_PROTO(const struct cfs_pkt *pkt),
+	TP_ARGS(pkt),
+	TP_STRUCT__entry(
+		__field(u64, req)
+		__field(u64, partition_id)
+		__field(u64, extent_id)
+		__field(u32, dev)
+		__field(u32, node)
+		__field(u32, len)
+		__field(u8, opcode)
+	),
+	TP_fast_assign(
+		__entry->req = pkt->hdr.req_id;
+		__entry->partition_id = pkt->hdr.partition_id;
+		__entry->extent_id = pkt->hdr.extent_id;
+		__entry->dev = cfs_trace_dev(pkt->csb);
+		__entry->node = pkt->node;
+		__entry->len = pkt->len;
+		__entry->opcode = pkt->hdr.opcode;
+	),
+	TP_printk("dev=%#x req=%llu node=%u op=%#x partition=%llu extent=%llu len=%u",
+		  __entry->dev, __entry->req, __entry->node, __entry->opcode,
+		  __entry->partition_id, __entry->extent_id, __entry->len)
+);
+
 /* A packet came back: err < 0: without an answer. */
 TRACE_EVENT(cfs_packet,
 	TP_PROTO(u64 ino, const struct cfs_pkt *pkt),
@@ -147,6 +250,10 @@ TRACE_EVENT(cfs_packet,
 		__field(u64, partition_id)
 		__field(u64, extent_id)
 		__field(s64, extent_offset)
+		__field(u64, req)
+		__field(u64, latency_ns)
+		__field(u32, dev)
+		__field(u32, node)
 		__field(u32, len)
 		__field(int, err)
 		__field(u8, opcode)
@@ -157,15 +264,19 @@ TRACE_EVENT(cfs_packet,
 		__entry->partition_id = pkt->hdr.partition_id;
 		__entry->extent_id = pkt->hdr.extent_id;
 		__entry->extent_offset = pkt->hdr.extent_offset;
+		__entry->req = pkt->hdr.req_id;
+		__entry->latency_ns = ktime_get_ns() - pkt->submitted_ns;
+		__entry->dev = cfs_trace_dev(pkt->csb);
+		__entry->node = pkt->node;
 		__entry->len = pkt->len;
 		__entry->err = pkt->err;
 		__entry->opcode = pkt->hdr.opcode;
 		__entry->result = pkt->result;
 	),
-	TP_printk("ino=%llu op=%#x partition=%llu extent=%llu offset=%lld len=%u err=%d result=%#x",
-		  __entry->ino, __entry->opcode, __entry->partition_id, __entry->extent_id,
-		  __entry->extent_offset, __entry->len,
-		  __entry->err, __entry->result)
+	TP_printk("dev=%#x ino=%llu req=%llu node=%u op=%#x partition=%llu extent=%llu offset=%lld len=%u err=%d result=%#x latency_ns=%llu",
+		  __entry->dev, __entry->ino, __entry->req, __entry->node, __entry->opcode,
+		  __entry->partition_id, __entry->extent_id, __entry->extent_offset, __entry->len,
+		  __entry->err, __entry->result, __entry->latency_ns)
 );
 
 /* A part of a write: new, copied, finished, failed. */

@@ -37,6 +37,7 @@
 #include <net/tcp.h>
 #include "compat.h"
 #include "conn.h"
+#include "trace.h"
 
 #define CFS_KEEPALIVE_IDLE_S	10
 #define CFS_KEEPALIVE_INTVL_S	3
@@ -348,11 +349,14 @@ int cfs_conn_submit(struct cfs_conn *conn, struct cfs_pkt *pkt)
 	bool up;
 
 	pkt->hdr.req_id = atomic64_inc_return(&cfs_req_ids);
+	pkt->submitted_ns = ktime_get_ns();
+	pkt->node = cfs_node_id(conn->node);
 	pkt->got = 0;
 	pkt->exposed = false;
 	pkt->lost = false;
 	pkt->err = 0;
 	pkt->result = CFS_RC_INIT;
+	trace_cfs_packet_sent(pkt);
 	spin_lock(&conn->lock);
 	up = conn->state == CFS_CONN_UP;
 	if (up) {

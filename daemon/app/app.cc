@@ -12,6 +12,9 @@
 #include "daemon/base/log.h"
 
 namespace cfs {
+
+extern const char* const kStatusPage;  ///< dashboards/status.html, from the build
+
 namespace {
 
 /// Before any other thread exists, so that all inherit it.
@@ -98,7 +101,8 @@ HttpAnswer App::page(const std::string& path) {
     return {200, "text/plain; version=0.0.4; charset=utf-8",
             metrics_.render(commands_.metrics_sample())};
   }
-  return {404, "text/plain; charset=utf-8", "/metrics is here\n"};
+  if (path == "/") return {200, "text/html; charset=utf-8", kStatusPage};
+  return {404, "text/plain; charset=utf-8", "/ and /metrics are here\n"};
 }
 
 void App::attach_kernel() {

@@ -5,7 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
+#include <optional>
 
+#include "daemon/app/log_setup.h"
 #include "daemon/data/data_conn.h"
 
 namespace cfs {
@@ -101,6 +104,9 @@ Task<Result<Json>> Commands::run(admin::Command command) {
   if (name == admin::kMounts) co_return mounts();
   if (name == admin::kRequests) co_return requests();
   if (name == admin::kLatency) co_return latency();
+  if (name == admin::kProfile) co_return profile(command.args);
+  if (name == admin::kTrace) co_return trace(command.args);
+  if (name == admin::kLogLevel) co_return log_level(command.args);
   if (name == admin::kStats) co_return stats(command.args);
   if (name == admin::kLastError) co_return last_error(command.args);
   if (name == admin::kPrepare) co_return co_await prepare(command.args);
@@ -163,6 +169,115 @@ Result<Json> Commands::latency() const {
   return Json{{"operations", list}};
 }
 
+std::string Commands::node_name(std::uint64_t id) const {
+  const std::string name = kernel_.node_address(static_cast<std::uint32_t>(id));
+  return name.empty() ? std::to_string(id) : name;
+}
+
+std::string Commands::volume_name(std::uint64_t session) const {
+  const auto found = kernel_.session(static_cast<std::uint32_t>(session));
+  return found ? found->status().config.volume : std::to_string(session);
+}
+
+namespace {
+
+std::optional<cfs_trace_kind> kind_of(const std::string& name) {
+  if (name == "mount") return CFS_TRACE_MOUNT;
+  if (name == "node") return CFS_TRACE_NODE;
+  if (name == "task") return CFS_TRACE_TASK;
+  if (name == "cgroup") return CFS_TRACE_CGROUP;
+  return std::nullopt;
+}
+
+const char* packet_name(std::uint32_t op) {
+  switch (op) {
+    case CFS_TRACE_READ:
+      return "read";
+    case CFS_TRACE_APPEND:
+      return "append";
+    case CFS_TRACE_OVERWRITE:
+      return "overwrite";
+    default:
+      return "other";
+  }
+}
+
+const char* group_op_name(const cfs_trace_key& key) {
+  return key.kind == CFS_TRACE_NODE ? packet_name(key.op)
+                                    : op_name(static_cast<std::uint16_t>(key.op));
+}
+
+Json slow_json(const TraceLoader::Slow& one) {
+  const cfs_trace_slow& s = one.what;
+  const bool packet = s.node != 0;
+  Json out{{"kind", packet ? "packet" : "request"},
+           {"op", packet ? packet_name(s.op) : op_name(static_cast<std::uint16_t>(s.op))},
+           {"id", s.id},
+           {"ino", s.ino},
+           {"session", s.session},
+           {"result", s.res},
+           {"latency_ns", s.latency_ns},
+           {"end_monotonic_ns", s.end_ns}};
+  if (packet) {
+    out["partition"] = s.partition;
+  } else {
+    out["queued_ns"] = s.queued_ns;
+    out["served_ns"] = s.latency_ns - std::min(s.queued_ns, s.latency_ns);
+    out["pid"] = s.pid;
+    out["comm"] = std::string(s.comm, ::strnlen(s.comm, sizeof(s.comm)));
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<Json> Commands::profile(const Json& args) const {
+  const std::string by = admin::text_or(args, "by", "");
+  const auto kind = kind_of(by);
+  if (!kind) return make_error(EINVAL, "by is mount, node, task or cgroup");
+  const auto id = static_cast<std::uint64_t>(admin::number_or(args, "id", 0));
+  const auto groups = trace_.read_groups(*kind);
+  if (!groups) return groups.error();
+  Json list = Json::array();
+  for (const GroupLatency& one : *groups) {
+    if (id != 0 && one.key.id != id) continue;
+    Json entry = latency_json(one.latency);
+    entry["op"] = group_op_name(one.key);
+    entry["total_ns"] = one.latency.sum.total_ns;
+    entry["id"] = one.key.id;
+    if (*kind == CFS_TRACE_NODE) entry["name"] = node_name(one.key.id);
+    if (*kind == CFS_TRACE_MOUNT) entry["name"] = volume_name(one.key.id);
+    list.push_back(entry);
+  }
+  return Json{{"by", by}, {"groups", list}};
+}
+
+Result<Json> Commands::trace(const Json& args) {
+  const std::int64_t slow_ns = admin::number_or(args, "slow_ns", 0);
+  const std::int64_t after = admin::number_or(args, "after", 0);
+  if (slow_ns < 0 || after < 0) return make_error(EINVAL, "slow_ns and after are not negative");
+  const auto slow =
+      trace_.slow_since(static_cast<std::uint64_t>(after), static_cast<std::uint64_t>(slow_ns));
+  if (!slow) return slow.error();
+  Json list = Json::array();
+  for (const TraceLoader::Slow& one : *slow) {
+    Json event = slow_json(one);
+    if (one.what.node != 0) event["node"] = node_name(one.what.node);
+    if (one.what.session != 0) event["volume"] = volume_name(one.what.session);
+    list.push_back(event);
+  }
+  return Json{{"events", list},
+              {"last", slow->empty() ? static_cast<std::uint64_t>(after) : slow->back().number}};
+}
+
+Result<Json> Commands::log_level(const Json& args) {
+  const auto level = admin::text_arg(args, "level");
+  if (!level) return level.error();
+  const Result<void> set = set_log_level(*level);
+  if (!set) return set.error();
+  return Json{{"level", *level}};
+}
+
 namespace {
 
 MountSample mount_sample(const FrontEnd& front, const FrontStatus& status) {
@@ -205,6 +320,11 @@ MetricsSample Commands::metrics_sample() {
   }
   const auto latency = trace_.read();
   if (latency) out.latency = *latency;
+  const auto nodes = trace_.read_groups(CFS_TRACE_NODE);
+  if (!nodes) return out;
+  for (const GroupLatency& one : *nodes) {
+    out.nodes.push_back({node_name(one.key.id), packet_name(one.key.op), one.latency});
+  }
   return out;
 }
 

@@ -20,8 +20,8 @@ namespace cfs {
 
 class Commands final : public AdminHandler {
  public:
-  Commands(Loop& loop, VolumePool& pool, KernelFront& kernel, FuseMounts& fuse,
-           const TraceLoader& trace, std::function<void()> shut_down)
+  Commands(Loop& loop, VolumePool& pool, KernelFront& kernel, FuseMounts& fuse, TraceLoader& trace,
+           std::function<void()> shut_down)
       : loop_(loop),
         pool_(pool),
         kernel_(kernel),
@@ -39,6 +39,11 @@ class Commands final : public AdminHandler {
   [[nodiscard]] Json mounts() const;
   [[nodiscard]] Json requests() const;
   [[nodiscard]] Result<Json> latency() const;
+  [[nodiscard]] Result<Json> profile(const Json& args) const;
+  Result<Json> trace(const Json& args);
+  static Result<Json> log_level(const Json& args);
+  [[nodiscard]] std::string node_name(std::uint64_t id) const;
+  [[nodiscard]] std::string volume_name(std::uint64_t session) const;
   Result<Json> stats(const Json& args);
   Result<Json> last_error(const Json& args) const;
   Task<Result<Json>> prepare(Json args);
@@ -50,7 +55,7 @@ class Commands final : public AdminHandler {
   VolumePool& pool_;
   KernelFront& kernel_;
   FuseMounts& fuse_;
-  const TraceLoader& trace_;
+  TraceLoader& trace_;
   std::function<void()> shut_down_;
   std::int64_t started_ms_ = Loop::now_ms();
 };

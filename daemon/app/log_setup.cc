@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <mutex>
 
@@ -89,6 +90,15 @@ Result<spdlog::sink_ptr> make_sink(const std::string& target, bool foreground) {
 
 spdlog::sink_ptr rate_limited(spdlog::sink_ptr inner, LogRate rate) {
   return std::make_shared<RateLimitedSink>(std::move(inner), rate);
+}
+
+Result<void> set_log_level(const std::string& level) {
+  constexpr std::array<const char*, 6> kLevels{"trace", "debug", "info", "warn", "error", "off"};
+  if (std::find(kLevels.begin(), kLevels.end(), level) == kLevels.end()) {
+    return make_error(EINVAL, "levels are trace, debug, info, warn, error and off");
+  }
+  spdlog::set_level(spdlog::level::from_str(level == "error" ? "err" : level));
+  return {};
 }
 
 Result<void> set_up_log(const std::string& target, const std::string& level, bool foreground) {

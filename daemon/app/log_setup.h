@@ -27,6 +27,9 @@ struct LogRate {
 /// Somebody redirected it on purpose: a daemon in the background goes on writing there.
 [[nodiscard]] bool stderr_is_file();
 
+/// At run time, from any thread; EINVAL for a word that is no level.
+Result<void> set_log_level(const std::string& level);
+
 /// `target` as Options::log_file; `foreground` decides what empty means.
 Result<void> set_up_log(const std::string& target, const std::string& level, bool foreground);
 

@@ -233,6 +233,18 @@ void add_latency(Families& out, const std::vector<OpLatency>& all) {
   }
 }
 
+void add_nodes(Families& out, const std::vector<NodeSample>& nodes) {
+  for (const NodeSample& one : nodes) {
+    const Labels labels{{"node", one.node}, {"kind", one.kind}};
+    out.histogram("cubefs_data_packet_duration_seconds",
+                  "Packets of the module to a data node, from submission to the answer.",
+                  one.latency, labels);
+    out.counter("cubefs_data_packet_errors_total",
+                "Packets of the module that a data node refused or did not answer.",
+                static_cast<double>(one.latency.sum.errors), labels);
+  }
+}
+
 /// What mounts of one volume are now.
 struct Now {
   std::size_t mounts = 0, ready = 0, in_flight = 0;
@@ -313,6 +325,7 @@ std::string Metrics::render(const MetricsSample& sample) {
   add_mounts(out, sample);
   add_counters(out, volumes);
   if (sample.latency) add_latency(out, *sample.latency);
+  add_nodes(out, sample.nodes);
   return out.text();
 }
 

@@ -36,12 +36,20 @@ struct MountSample {
   std::optional<cfs_stats> kernel{};  ///< of a kernel mount
 };
 
+/// Packets of one kind with one data node.
+struct NodeSample {
+  std::string node;  ///< "ip:port"
+  const char* kind;  ///< "read", "append", ...
+  OpLatency latency;
+};
+
 struct MetricsSample {
   bool attached = false;
   std::uint64_t file_data_bytes = 0;  ///< moved through this process
   Connector::Counts connections{};
   std::vector<MountSample> mounts{};
   std::optional<std::vector<OpLatency>> latency{};  ///< nothing: no BPF program is attached
+  std::vector<NodeSample> nodes{};
 };
 
 class Metrics {

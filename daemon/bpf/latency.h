@@ -26,6 +26,12 @@ struct OpLatency {
   [[nodiscard]] std::uint64_t mean_ns() const;
 };
 
+/// What one mount, data node, process or cgroup saw of one operation.
+struct GroupLatency {
+  cfs_trace_key key{};
+  OpLatency latency;
+};
+
 /// First latency in ns that falls into a bucket.
 [[nodiscard]] constexpr std::uint64_t bucket_start_ns(unsigned bucket) {
   return bucket == 0 ? 0 : std::uint64_t{1} << bucket;

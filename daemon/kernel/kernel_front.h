@@ -56,6 +56,8 @@ class KernelFront final : public RequestHandler {
   [[nodiscard]] std::shared_ptr<Session> session(std::uint32_t id) const;
   [[nodiscard]] std::vector<InFlight> in_flight() const;
   [[nodiscard]] Connector::Counts connections() const { return connector_.counts(); }
+  /// "ip:port" of a data node; "": no row has named it.
+  [[nodiscard]] std::string node_address(std::uint32_t id) const { return nodes_.address(id); }
   Result<cfs_stats> stats(std::uint32_t id) { return port_.stats(id); }
   /// Called once, when the daemon has become the module's.
   std::function<void()> on_attach;
