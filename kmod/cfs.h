@@ -16,6 +16,7 @@
 
 #include <linux/completion.h>
 #include <linux/fs.h>
+#include <linux/jiffies.h>
 #include <linux/list.h>
 #include <linux/netfs.h>
 #include <linux/refcount.h>
@@ -44,6 +45,7 @@ struct cfs_sb {
 	char *source;			/* I: as shown in /proc/mounts */
 	bool nocrc;			/* I: mount option crc=off */
 	bool noacl;			/* I: mount option noacl */
+	bool nobpf;			/* I: mount option nobpf: no policy is asked */
 	/* I: mount option soft: fail after deadline_s instead of waiting for ever */
 	bool soft;
 	/* I: mount option deadline=: seconds for soft, and for a missing daemon */
@@ -117,7 +119,7 @@ struct cfs_inode {
 	bool wrote;			/* READ_ONCE: what moved it since was done here */
 	/* i_lock: jiffies64; attributes are believed until then. 0: ask */
 	u64 attr_until;
-	u32 attr_epoch;			/* i_lock: csb->epoch at that time */
+	u32 attr_epoch;			/* i_lock: cfs_epoch() at that time */
 	u32 storage_class;		/* i_lock */
 	/* i_lock: the server's ctime, which is the time of creation, in seconds */
 	s64 birth;
@@ -128,7 +130,9 @@ struct cfs_inode {
 	 * believed until then
 	 */
 	u64 rights_until;
-	u32 rights_epoch;		/* as above: csb->epoch at that time */
+	u32 rights_epoch;		/* as above: cfs_epoch() at that time */
+	/* READ_ONCE: jiffies64; with fresh attributes, an open need not ask until then */
+	u64 open_until;
 	/* READ_ONCE: directories: a name was looked up since it was last asked, see readdir.c */
 	bool names_used;
 	u64 parent;			/* READ_ONCE: directories, for export.c; 0: not known */
@@ -154,6 +158,9 @@ void cfs_inode_exit_cache(void);
  * RPC.
  */
 struct inode *cfs_iget(struct super_block *sb, const struct cfs_attr *attr, u64 seq);
+/* The same of cached attributes, which must not replace those of an inode that are believed. */
+struct inode *cfs_iget_cached(struct super_block *sb, const struct cfs_attr *attr, u64 seq);
+bool cfs_attrs_are_fresh(struct cfs_inode *ci);
 /*
  * Take a server's attributes if @seq says they are current and the file has no local bytes in
  * flight (size, mtime).
@@ -198,6 +205,38 @@ struct dentry *cfs_lookup(struct inode *dir, struct dentry *dentry, unsigned int
 void cfs_names_fill(struct dentry *parent, const struct cfs_dirent *de, u32 epoch, u64 seq);
 
 extern const struct dentry_operations cfs_dentry_ops;
+
+/* ---- policy.c: the metadata cache and the BPF program that decides on it ---- */
+/* A name, and what is known of it. */
+struct cfs_meta_hit {
+	struct cfs_attr attr;		/* ino 0: there is no such name; lifetimes: what is left */
+	u64 seq;			/* of the attributes */
+	u32 open_ms;
+};
+
+extern atomic_t cfs_policy_generation;
+
+/* Grows when all that is believed of a mount expires at once. */
+static inline u32 cfs_epoch(const struct cfs_sb *csb)
+{
+	return atomic_read(&csb->epoch) + (csb->nobpf ? 0 : atomic_read(&cfs_policy_generation));
+}
+
+bool cfs_policy_lookup(struct dentry *parent, struct inode *dir, const struct qstr *name,
+		       unsigned int flags, bool again, struct cfs_meta_hit *hit);
+bool cfs_policy_attr(struct dentry *dentry, struct inode *inode, struct cfs_meta_hit *hit);
+void cfs_reply_lifetime(struct dentry *dentry, struct inode *inode, struct cfs_attr *attr);
+u32 cfs_policy_fill(struct dentry *parent, struct inode *dir, struct cfs_attr *attr, bool listed);
+void cfs_policy_invalidate(struct cfs_sb *csb, u64 ino);
+
+/* From now on, an open of a file whose attributes are believed need not ask. */
+static inline void cfs_open_grant(struct inode *inode, u32 open_ms)
+{
+	WRITE_ONCE(CFS_I(inode)->open_until,
+		   open_ms ? get_jiffies_64() + msecs_to_jiffies(open_ms) : 0);
+}
+
+int cfs_policy_init(void);
 
 /* ---- dir.c, xattr.c, acl.c, export.c ---- */
 /* What a new inode inherits; NULL: none. */
@@ -432,6 +471,7 @@ struct cfs_counts {
 	u64 read_packets, append_packets, overwrite_packets, extents_created, commits, conn_faults;
 	u64 now[2];			/* stay 0: struct cfs_stats has values here that are no counts */
 	u64 read_retries, overwrite_retries, spliced_bytes, copied_bytes, read_hedges;
+	u64 cache_hits, cache_absent_hits, cache_misses;
 };
 
 #define cfs_count(csb, field, n)	this_cpu_add((csb)->counts->field, (n))

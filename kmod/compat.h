@@ -8,6 +8,7 @@
 #ifndef CFS_COMPAT_H
 #define CFS_COMPAT_H
 
+#include <linux/btf.h>
 #include <linux/dcache.h>
 #include <linux/fs.h>
 #include <linux/io_uring/cmd.h>
@@ -46,6 +47,11 @@
 #define cfs_sockaddr	struct sockaddr_unsized
 #else
 #define cfs_sockaddr	struct sockaddr
+#endif
+
+/* 7.x: what kfuncs are given is trusted anyway. */
+#ifndef KF_TRUSTED_ARGS
+#define KF_TRUSTED_ARGS	0
 #endif
 
 /* 6.19: i_state is read by a function. */

@@ -39,6 +39,20 @@ static void cfs_dir_changed(struct inode *dir, int entries)
 	cfs_attrs_expire(dir);
 }
 
+/* How long the new name of an inode is believed, after the answer that made it. */
+static u32 cfs_name_lifetime(struct dentry *parent, const struct inode *inode,
+			     const struct cfs_attr *answer)
+{
+	struct cfs_attr attr = {
+		.ino = inode->i_ino,
+		.mode = inode->i_mode,
+		.entry_valid_ms = answer->entry_valid_ms,
+	};
+
+	cfs_policy_fill(parent, d_inode(parent), &attr, false);
+	return attr.entry_valid_ms;
+}
+
 static int cfs_unlink_call(struct inode *dir, const struct qstr *name, u64 ino, u32 flags,
 			   struct cfs_attr *attr)
 {
@@ -191,6 +205,7 @@ static int cfs_create_named(struct mnt_idmap *idmap, struct inode *dir, struct d
 		cfs_attrs_expire(dir);
 		return ret;
 	}
+	cfs_policy_fill(dentry->d_parent, dir, &attr, false);
 	inode = cfs_created_inode(dir, c, acls, &attr, seq);
 	if (IS_ERR(inode)) {
 		cfs_create_undo(dir, &dentry->d_name, &attr);
@@ -266,7 +281,9 @@ static unsigned int cfs_open_intent(unsigned int open_flag)
 {
 	if ((open_flag & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
 		return LOOKUP_CREATE | LOOKUP_EXCL;
-	return open_flag & (O_TRUNC | O_DIRECTORY) ? 0 : LOOKUP_OPEN;
+	if (open_flag & O_TRUNC)
+		return LOOKUP_CREATE;		/* of a name that is not just believed */
+	return open_flag & O_DIRECTORY ? 0 : LOOKUP_OPEN;
 }
 
 /*
@@ -485,7 +502,8 @@ static void cfs_rename_done(const struct cfs_rename *r, const struct cfs_attr *a
 	if (target)
 		cfs_link_removed(target, attr, evict);
 	/* The VFS moves this dentry to the new name next. */
-	cfs_stamp(r->old, cfs_names_epoch(r->new_dir), attr->entry_valid_ms);
+	cfs_stamp(r->old, cfs_names_epoch(r->new_dir),
+		  cfs_name_lifetime(r->new->d_parent, d_inode(r->old), attr));
 	cfs_stamp_expire(r->new);
 }
 
@@ -579,7 +597,7 @@ static int cfs_link(struct dentry *old_dentry, struct inode *dir, struct dentry 
 	cfs_link_added(inode);
 	ihold(inode);
 	d_instantiate(dentry, inode);
-	cfs_stamp(dentry, epoch, attr.entry_valid_ms);
+	cfs_stamp(dentry, epoch, cfs_name_lifetime(dentry->d_parent, inode, &attr));
 	return 0;
 }
 

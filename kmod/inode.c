@@ -60,6 +60,7 @@ u64 cfs_change(struct cfs_sb *csb, u64 ino)
 	/* A reader that sees this sequence also sees what changed (pairs with user space). */
 	smp_store_release(&c->seq, seq);
 	spin_unlock(&csb->change_lock);
+	cfs_policy_invalidate(csb, ino);
 	return seq;
 }
 
@@ -104,14 +105,18 @@ static bool cfs_attr_is_valid(const struct cfs_attr *attr)
 	return false;
 }
 
-static bool cfs_attrs_are_fresh(struct cfs_inode *ci)
+/**
+ * cfs_attrs_are_fresh - are the cached attributes believed?
+ * @ci: Inode.
+ */
+bool cfs_attrs_are_fresh(struct cfs_inode *ci)
 {
 	struct cfs_sb *csb = CFS_SB(ci->netfs.inode.i_sb);
 	bool fresh;
 
 	spin_lock(&ci->netfs.inode.i_lock);
 	fresh = time_before64(get_jiffies_64(), ci->attr_until) &&
-		ci->attr_epoch == atomic_read(&csb->epoch);
+		ci->attr_epoch == cfs_epoch(csb);
 	spin_unlock(&ci->netfs.inode.i_lock);
 	return fresh;
 }
@@ -133,7 +138,7 @@ static void cfs_apply_times(struct inode *inode, const struct cfs_attr *attr, bo
 static bool cfs_rights_are_fresh(const struct cfs_inode *ci)
 {
 	return time_before64(get_jiffies_64(), READ_ONCE(ci->rights_until)) &&
-		READ_ONCE(ci->rights_epoch) == atomic_read(&CFS_SB(ci->netfs.inode.i_sb)->epoch);
+		READ_ONCE(ci->rights_epoch) == cfs_epoch(CFS_SB(ci->netfs.inode.i_sb));
 }
 
 /*
@@ -149,7 +154,7 @@ static void cfs_renew_rights(struct inode *inode, u32 valid_ms)
 		return;
 	inode->i_flags &= ~S_NOSEC;
 	forget_all_cached_acls(inode);
-	WRITE_ONCE(ci->rights_epoch, atomic_read(&CFS_SB(inode->i_sb)->epoch));
+	WRITE_ONCE(ci->rights_epoch, cfs_epoch(CFS_SB(inode->i_sb)));
 	WRITE_ONCE(ci->rights_until, get_jiffies_64() + msecs_to_jiffies(valid_ms));
 }
 
@@ -197,7 +202,7 @@ static enum cfs_stale cfs_apply_locked(struct inode *inode, const struct cfs_att
 		i_size_write(inode, attr->size);
 	}
 	ci->attr_until = get_jiffies_64() + msecs_to_jiffies(attr->attr_valid_ms);
-	ci->attr_epoch = atomic_read(&CFS_SB(inode->i_sb)->epoch);
+	ci->attr_epoch = cfs_epoch(CFS_SB(inode->i_sb));
 	cfs_renew_rights(inode, attr->attr_valid_ms);
 	return stale;
 }
@@ -261,6 +266,36 @@ static int cfs_getattr_call(struct super_block *sb, u64 ino, struct cfs_attr *at
 	return ret == -ENOENT ? -ESTALE : min(ret, 0);
 }
 
+/* Make the attributes, and what goes with them, current without asking. Returns whether they are. */
+static bool cfs_refresh_cached(struct inode *inode)
+{
+	struct dentry *alias = d_find_any_alias(inode);
+	struct cfs_meta_hit hit;
+	bool is_hit = cfs_policy_attr(alias, inode, &hit);
+
+	dput(alias);
+	if (!is_hit || inode_wrong_type(inode, hit.attr.mode))
+		return false;
+	if (!cfs_attrs_are_fresh(CFS_I(inode))) {
+		cfs_open_grant(inode, hit.open_ms);
+		cfs_inode_apply(inode, &hit.attr, hit.seq);
+		return cfs_attrs_are_fresh(CFS_I(inode));
+	}
+	spin_lock(&inode->i_lock);
+	cfs_renew_rights(inode, hit.attr.attr_valid_ms);
+	spin_unlock(&inode->i_lock);
+	return true;
+}
+
+/* Any of its names tells which directory's rules are the inode's. */
+static void cfs_refresh_lifetime(struct inode *inode, struct cfs_attr *attr)
+{
+	struct dentry *alias = d_find_any_alias(inode);
+
+	cfs_reply_lifetime(alias, inode, attr);
+	dput(alias);
+}
+
 /**
  * cfs_inode_refresh - make the cached attributes current
  * @inode: Inode.
@@ -281,13 +316,14 @@ int cfs_inode_refresh(struct inode *inode, bool force)
 
 	trace_cfs_cache(inode, CFS_CACHE_ATTR, hit ? CFS_CACHE_HIT :
 			force ? CFS_CACHE_ASKED : CFS_CACHE_EXPIRED);
-	if (hit)
+	if (hit || (!force && cfs_refresh_cached(inode)))
 		return 0;
 	ret = cfs_getattr_call(inode->i_sb, inode->i_ino, &attr, &seq);
 	if (ret)
 		return ret;
 	if (inode_wrong_type(inode, attr.mode))
 		return -ESTALE;
+	cfs_refresh_lifetime(inode, &attr);
 	cfs_inode_apply(inode, &attr, seq);
 	return 0;
 }
@@ -308,7 +344,8 @@ int cfs_permission(struct mnt_idmap *idmap, struct inode *inode, int mask)
 	if (!cfs_rights_are_fresh(CFS_I(inode))) {
 		if (mask & MAY_NOT_BLOCK)
 			return -ECHILD;
-		ret = cfs_inode_refresh(inode, true);
+		if (!cfs_refresh_cached(inode))
+			ret = cfs_inode_refresh(inode, true);
 	}
 	return ret ?: generic_permission(idmap, inode, mask);
 }
@@ -389,6 +426,24 @@ struct inode *cfs_iget(struct super_block *sb, const struct cfs_attr *attr, u64 
 }
 
 /**
+ * cfs_iget_cached - inode of attributes that come from the metadata cache
+ * @sb:   Super block.
+ * @attr: As for cfs_iget().
+ * @seq:  As for cfs_iget().
+ *
+ * Attributes that are believed may be newer.
+ */
+struct inode *cfs_iget_cached(struct super_block *sb, const struct cfs_attr *attr, u64 seq)
+{
+	struct inode *inode = ilookup(sb, attr->ino);
+
+	if (inode && !inode_wrong_type(inode, attr->mode) && cfs_attrs_are_fresh(CFS_I(inode)))
+		return inode;
+	iput(inode);
+	return cfs_iget(sb, attr, seq);
+}
+
+/**
  * cfs_iget_number - the inode with a number
  * @sb:  Super block.
  * @ino: Number, from a file handle: it may never have existed.
@@ -438,6 +493,7 @@ struct inode *cfs_inode_alloc(struct super_block *sb)
 	ci->atime_set = false;
 	ci->rights_until = 0;
 	ci->rights_epoch = 0;
+	ci->open_until = 0;
 	ci->names_used = false;
 	ci->parent = 0;
 	atomic_set(&ci->names_epoch, 0);
@@ -506,12 +562,12 @@ void cfs_inode_invalidate(struct cfs_sb *csb, u64 ino, u32 flags)
 		cfs_epoch_bump(csb);
 		return;
 	}
+	cfs_change(csb, ino);	/* neither answers under way nor cached ones are current */
 	inode = ilookup(sb, ino);
 	if (inode) {
 		if (flags & CFS_INV_ENTRIES)
 			atomic_inc(&CFS_I(inode)->names_epoch);
 		if (flags & (CFS_INV_ATTR | CFS_INV_DATA)) {
-			cfs_change(csb, ino);	/* answers under way are not current */
 			cfs_attrs_expire(inode);
 			WRITE_ONCE(CFS_I(inode)->rights_until, 0);
 		}

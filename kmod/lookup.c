@@ -9,9 +9,12 @@
  * Contexts  Process; revalidation also under RCU, where it only looks at the stamp.
  * Failure   An error other than "there is no such name" is the caller's; nothing is believed then.
  *
+ * Before the daemon is asked, the policy is: see policy.c.
+ *
  * Close-to-open: whoever opens a regular file sees what was written before its last close
  * elsewhere. So an open always asks: LOOKUP for a name that is not believed, which brings the
- * extents along, GETATTR for one that is. A generation that differs drops pages and map.
+ * extents along, GETATTR for one that is. A generation that differs drops pages and map. Only a
+ * policy may let an open do without.
  */
 #include <linux/dcache.h>
 #include <linux/fs.h>
@@ -40,7 +43,7 @@ u32 cfs_names_epoch(const struct inode *dir)
 {
 	const struct cfs_inode *ci = container_of(dir, struct cfs_inode, netfs.inode);
 
-	return atomic_read(&CFS_SB(dir->i_sb)->epoch) + atomic_read(&ci->names_epoch);
+	return cfs_epoch(CFS_SB(dir->i_sb)) + atomic_read(&ci->names_epoch);
 }
 
 /**
@@ -191,26 +194,65 @@ static bool cfs_lookup_is_needless(struct inode *dir, unsigned int flags)
 	       !inode_permission(&nop_mnt_idmap, dir, MAY_WRITE | MAY_EXEC);
 }
 
-/* The inode of @name, NULL if there is none. @valid_ms: how long that may be believed. */
-static struct inode *cfs_lookup_inode(struct inode *dir, const struct qstr *name,
+/* The inode of a hit, NULL if it says that there is none. */
+static struct inode *cfs_hit_inode(struct inode *dir, const struct cfs_meta_hit *hit)
+{
+	struct inode *inode;
+
+	if (!hit->attr.ino)
+		return NULL;
+	inode = cfs_iget_cached(dir->i_sb, &hit->attr, hit->seq);
+	if (!IS_ERR(inode)) {
+		cfs_note_parent(inode, dir);
+		cfs_open_grant(inode, hit->open_ms);
+	}
+	return inode;
+}
+
+/* The same, after asking. */
+static struct inode *cfs_asked_inode(struct inode *dir, const struct dentry *dentry,
+				     unsigned int flags, struct cfs_attr *attr)
+{
+	struct cfs_call *call = cfs_lookup_call(dir, &dentry->d_name, cfs_is_open(flags), attr);
+	struct inode *inode;
+	u32 open_ms;
+
+	if (call == ERR_PTR(-ENOENT)) {
+		*attr = (struct cfs_attr){};
+		cfs_policy_fill(dentry->d_parent, dir, attr, false);
+		return NULL;
+	}
+	if (IS_ERR(call))
+		return ERR_CAST(call);
+	open_ms = cfs_policy_fill(dentry->d_parent, dir, attr, false);
+	inode = cfs_iget(dir->i_sb, attr, call->req.seq);
+	if (!IS_ERR(inode)) {
+		cfs_note_parent(inode, dir);
+		cfs_open_grant(inode, open_ms);
+		cfs_take_extents(inode, attr, call);
+	}
+	cfs_call_put(call);
+	return inode;
+}
+
+/* The inode of a name, NULL if there is none. @valid_ms: how long that may be believed. */
+static struct inode *cfs_lookup_inode(struct inode *dir, struct dentry *dentry,
 				      unsigned int flags, u32 *valid_ms)
 {
-	struct cfs_attr attr;
-	struct cfs_call *call;
+	const struct qstr *name = &dentry->d_name;
+	struct cfs_meta_hit hit;
 	struct inode *inode;
 
 	if (!cfs_is_utf8(name->name, name->len) || cfs_lookup_is_needless(dir, flags))
 		return NULL;
-	call = cfs_lookup_call(dir, name, cfs_is_open(flags), &attr);
-	if (IS_ERR(call))
-		return call == ERR_PTR(-ENOENT) ? NULL : ERR_CAST(call);
-	*valid_ms = attr.entry_valid_ms;
-	inode = cfs_iget(dir->i_sb, &attr, call->req.seq);
-	if (!IS_ERR(inode)) {
-		cfs_note_parent(inode, dir);
-		cfs_take_extents(inode, &attr, call);
+	if (cfs_policy_lookup(dentry->d_parent, dir, name, flags, false, &hit)) {
+		inode = cfs_hit_inode(dir, &hit);
+		*valid_ms = hit.attr.entry_valid_ms;
+		if (!IS_ERR(inode))
+			return inode;
 	}
-	cfs_call_put(call);
+	inode = cfs_asked_inode(dir, dentry, flags, &hit.attr);
+	*valid_ms = hit.attr.entry_valid_ms;
 	return inode;
 }
 
@@ -220,7 +262,7 @@ static struct inode *cfs_lookup_inode(struct inode *dir, const struct qstr *name
  * @dentry: Name.
  * @flags:  LOOKUP_*: with LOOKUP_OPEN, the extents come along.
  *
- * A missing name becomes a negative dentry that is never believed.
+ * A missing name becomes a negative dentry, which only a policy believes.
  *
  * Return: NULL, the dentry to be used instead, or an error.
  */
@@ -235,16 +277,39 @@ struct dentry *cfs_lookup(struct inode *dir, struct dentry *dentry, unsigned int
 	cfs_note_use(dir);
 	trace_cfs_cache(dir, CFS_CACHE_NAME, CFS_CACHE_ABSENT);
 	cfs_stamp_expire(dentry);
-	inode = cfs_lookup_inode(dir, &dentry->d_name, flags, &valid_ms);
+	inode = cfs_lookup_inode(dir, dentry, flags, &valid_ms);
 	if (IS_ERR(inode))
 		return ERR_CAST(inode);
 	alias = d_splice_alias(inode, dentry);
-	if (inode && !IS_ERR(alias))
+	if (valid_ms && !IS_ERR(alias))
 		cfs_stamp(alias ?: dentry, epoch, valid_ms);
 	return alias;
 }
 
 /* ---- revalidation ---- */
+/* The cache's answer to the same question as cfs_revalidate_call(); -ENODATA: it has none. */
+static int cfs_revalidate_cached(struct inode *dir, const struct qstr *name, struct dentry *dentry,
+				 unsigned int flags)
+{
+	struct dentry *parent = dget_parent(dentry);
+	struct inode *inode = d_inode(dentry), *cached;
+	u32 epoch = cfs_names_epoch(dir);
+	u64 seq = cfs_seq(CFS_SB(dir->i_sb));
+	struct cfs_meta_hit hit;
+	int ret = -ENODATA;
+
+	if (d_inode(parent) == dir && cfs_policy_lookup(parent, dir, name, flags, true, &hit)) {
+		cached = cfs_hit_inode(dir, &hit);
+		ret = cached == inode;
+		if (!IS_ERR_OR_NULL(cached))
+			iput(cached);
+		if (ret && !cfs_changed_since(CFS_SB(dir->i_sb), dir->i_ino, seq))
+			cfs_stamp(dentry, epoch, hit.attr.entry_valid_ms);
+	}
+	dput(parent);
+	return ret;
+}
+
 /* Ask whether @name still is @dentry's inode. 1: yes, 0: no. */
 static int cfs_revalidate_call(struct inode *dir, const struct qstr *name, struct dentry *dentry,
 			       bool open)
@@ -260,6 +325,7 @@ static int cfs_revalidate_call(struct inode *dir, const struct qstr *name, struc
 	if (IS_ERR(call))
 		return call == ERR_PTR(-ENOENT) ? 0 : PTR_ERR(call);
 	if (attr.ino == inode->i_ino && !inode_wrong_type(inode, attr.mode)) {
+		cfs_reply_lifetime(dentry, inode, &attr);
 		cfs_inode_apply(inode, &attr, call->req.seq);
 		cfs_take_extents(inode, &attr, call);
 		/* Without i_rwsem, a local change of this name may have overtaken the answer. */
@@ -271,12 +337,19 @@ static int cfs_revalidate_call(struct inode *dir, const struct qstr *name, struc
 	return ret;
 }
 
+/* May an open of a file do without asking, as a policy granted? */
+static bool cfs_open_is_granted(struct inode *inode)
+{
+	return time_before64(get_jiffies_64(), READ_ONCE(CFS_I(inode)->open_until)) &&
+	       cfs_attrs_are_fresh(CFS_I(inode));
+}
+
 /* An open of a name that is believed: its attributes must be those of now. 1: they are. */
 static int cfs_revalidate_open(struct inode *inode, unsigned int flags)
 {
 	int ret;
 
-	if (!inode || !S_ISREG(inode->i_mode) || !cfs_is_open(flags))
+	if (!inode || !S_ISREG(inode->i_mode) || !cfs_is_open(flags) || cfs_open_is_granted(inode))
 		return 1;
 	if (flags & LOOKUP_RCU)
 		return -ECHILD;
@@ -286,22 +359,27 @@ static int cfs_revalidate_open(struct inode *inode, unsigned int flags)
 
 /*
  * 1: the name may be used; 0: look it up anew; -ECHILD: not to be decided under RCU. A negative
- * dentry whose time is over is dropped, not asked about: the lookup that follows does that.
+ * dentry whose time is over is dropped, not asked about: the lookup that follows does that. So is
+ * one whose name is about to be made, or renamed to.
  */
 static int cfs_revalidate(struct inode *dir, const struct qstr *name, struct dentry *dentry,
 			  unsigned int flags)
 {
-	bool valid = cfs_stamp_is_valid(dentry, dir);
+	struct inode *inode = d_inode_rcu(dentry);
+	bool valid = cfs_stamp_is_valid(dentry, dir) &&
+		     (inode || !(flags & (LOOKUP_CREATE | LOOKUP_RENAME_TARGET)));
+	int ret;
 
 	cfs_note_use(dir);
 	trace_cfs_cache(dir, CFS_CACHE_NAME, valid ? CFS_CACHE_HIT : CFS_CACHE_EXPIRED);
 	if (valid)
-		return cfs_revalidate_open(d_inode_rcu(dentry), flags);
+		return cfs_revalidate_open(inode, flags);
 	if (flags & LOOKUP_RCU)
 		return -ECHILD;
 	if (d_really_is_negative(dentry))
 		return 0;
-	return cfs_revalidate_call(dir, name, dentry, cfs_is_open(flags));
+	ret = cfs_revalidate_cached(dir, name, dentry, flags);
+	return ret != -ENODATA ? ret : cfs_revalidate_call(dir, name, dentry, cfs_is_open(flags));
 }
 
 static CFS_D_REVALIDATE_FN(cfs_d_revalidate)
@@ -323,7 +401,7 @@ const struct dentry_operations cfs_dentry_ops = {
 /* ---- names that a listing brought along ---- */
 /* A dentry that exists: it may be of another inode, which the next use will find out. */
 static void cfs_fill_known(struct inode *dir, struct dentry *dentry, const struct cfs_attr *attr,
-			   u32 epoch, u64 seq)
+			   u32 open_ms, u32 epoch, u64 seq)
 {
 	struct inode *inode = d_inode(dentry);
 
@@ -331,6 +409,7 @@ static void cfs_fill_known(struct inode *dir, struct dentry *dentry, const struc
 		cfs_stamp_expire(dentry);
 		return;
 	}
+	cfs_open_grant(inode, open_ms);
 	cfs_inode_apply(inode, attr, seq);
 	if (!cfs_changed_since(CFS_SB(dir->i_sb), dir->i_ino, seq))
 		cfs_stamp(dentry, epoch, attr->entry_valid_ms);
@@ -338,7 +417,7 @@ static void cfs_fill_known(struct inode *dir, struct dentry *dentry, const struc
 
 /* A dentry in lookup. Returns the one to be put: @dentry, or another that takes its place. */
 static struct dentry *cfs_fill_new(struct inode *dir, struct dentry *dentry,
-				   const struct cfs_attr *attr, u32 epoch, u64 seq)
+				   const struct cfs_attr *attr, u32 open_ms, u32 epoch, u64 seq)
 {
 	struct inode *inode = cfs_iget(dir->i_sb, attr, seq);
 	struct dentry *alias = IS_ERR(inode) ? ERR_CAST(inode) : d_splice_alias(inode, dentry);
@@ -351,6 +430,7 @@ static struct dentry *cfs_fill_new(struct inode *dir, struct dentry *dentry,
 		dentry = alias;
 	}
 	cfs_note_parent(inode, dir);
+	cfs_open_grant(inode, open_ms);
 	if (!cfs_changed_since(CFS_SB(dir->i_sb), dir->i_ino, seq))
 		cfs_stamp(dentry, epoch, attr->entry_valid_ms);
 	return dentry;
@@ -369,9 +449,12 @@ void cfs_names_fill(struct dentry *parent, const struct cfs_dirent *de, u32 epoc
 {
 	struct qstr name = QSTR_INIT((const char *)(de + 1), de->name_len);
 	struct inode *dir = d_inode(parent);
+	struct cfs_attr attr = de->attr;
 	struct dentry *dentry;
+	u32 open_ms;
 	CFS_D_ALLOC_WAIT(wait);
 
+	open_ms = cfs_policy_fill(parent, dir, &attr, true);
 	name.hash = full_name_hash(parent, name.name, name.len);
 	dentry = d_lookup(parent, &name);
 	if (dentry && d_really_is_negative(dentry)) {
@@ -384,8 +467,8 @@ void cfs_names_fill(struct dentry *parent, const struct cfs_dirent *de, u32 epoc
 	if (IS_ERR(dentry))
 		return;
 	if (d_in_lookup(dentry))
-		dentry = cfs_fill_new(dir, dentry, &de->attr, epoch, seq);
+		dentry = cfs_fill_new(dir, dentry, &attr, open_ms, epoch, seq);
 	else
-		cfs_fill_known(dir, dentry, &de->attr, epoch, seq);
+		cfs_fill_known(dir, dentry, &attr, open_ms, epoch, seq);
 	dput(dentry);
 }

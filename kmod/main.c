@@ -12,8 +12,10 @@
 
 static int __init cfs_init(void)
 {
-	int ret = cfs_inode_init_cache();
+	int ret = cfs_policy_init();
 
+	if (!ret)
+		ret = cfs_inode_init_cache();
 	if (ret)
 		return ret;
 	ret = cfs_chan_init();

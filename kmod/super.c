@@ -11,7 +11,7 @@
  *           deadline seconds.
  *
  * Options   config=KEY=VALUE  (repeatable; kept as lines for the daemon, this module does not look
- *           inside) crc=on|off  hard|soft  deadline=SECONDS  acl|noacl
+ *           inside) crc=on|off  hard|soft  deadline=SECONDS  acl|noacl  nobpf
  * The end   data (every byte committed, unless forced), dentries and inodes (evictions are queued),
  *           calls, the daemon is told, struct cfs_sb. Only the first waits without bound, like any
  *           hard mount, as long as there is a daemon; without one, until the deadline. A forced
@@ -21,6 +21,7 @@
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>
 #include <linux/module.h>
+#include <linux/random.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/statfs.h>
@@ -38,7 +39,8 @@
 #define CFS_FILES_MAX		(S64_MAX >> 1)
 
 enum {
-	CFS_OPT_CONFIG, CFS_OPT_CRC, CFS_OPT_SOFT, CFS_OPT_HARD, CFS_OPT_DEADLINE, CFS_OPT_ACL
+	CFS_OPT_CONFIG, CFS_OPT_CRC, CFS_OPT_SOFT, CFS_OPT_HARD, CFS_OPT_DEADLINE, CFS_OPT_ACL,
+	CFS_OPT_NOBPF
 };
 
 static const struct constant_table cfs_on_off[] = {
@@ -54,6 +56,7 @@ static const struct fs_parameter_spec cfs_parameters[] = {
 	fsparam_flag("hard", CFS_OPT_HARD),
 	fsparam_u32("deadline", CFS_OPT_DEADLINE),
 	fsparam_flag_no("acl", CFS_OPT_ACL),
+	fsparam_flag("nobpf", CFS_OPT_NOBPF),
 	{}
 };
 
@@ -145,6 +148,8 @@ static int cfs_show_options(struct seq_file *m, struct dentry *root)
 		seq_printf(m, ",deadline=%u", csb->deadline_s);
 	if (csb->noacl)
 		seq_puts(m, ",noacl");
+	if (csb->nobpf)
+		seq_puts(m, ",nobpf");
 	return 0;
 }
 
@@ -243,6 +248,7 @@ static int cfs_fill_super(struct super_block *sb, struct fs_context *fc)
 		return ret;
 	sb->s_bdi->ra_pages = CFS_READ_AHEAD_BYTES >> PAGE_SHIFT;
 	sb->s_bdi->io_pages = CFS_IO_BYTES >> PAGE_SHIFT;
+	csb->counters->volume = csb->nobpf ? 0 : get_random_u64() | 1;
 	cfs_chan_add_session(csb);
 	ret = cfs_mount_call(csb, &reply, &seq);
 	if (ret)
@@ -341,6 +347,10 @@ static int cfs_check_remount(struct fs_context *fc, int opt, const struct fs_par
 		if (csb->noacl == r->negated)
 			return 0;
 		break;
+	case CFS_OPT_NOBPF:
+		if (csb->nobpf)
+			return 0;
+		break;
 	}
 	return invalf(fc, "cubefs: only ro and rw can be changed by a remount");
 }
@@ -367,6 +377,9 @@ static int cfs_parse_param(struct fs_context *fc, struct fs_parameter *param)
 		return 0;
 	case CFS_OPT_ACL:
 		csb->noacl = r.negated;
+		return 0;
+	case CFS_OPT_NOBPF:
+		csb->nobpf = true;
 		return 0;
 	}
 	if (!r.uint_32 || r.uint_32 > CFS_DEADLINE_MAX_S)

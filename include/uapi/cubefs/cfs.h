@@ -43,6 +43,8 @@
  *   1.1  CFS_LOOKUP_EXTENTS with CFS_ATTR_EXTENTS; CFS_RENAME_TARGET_KNOWN and the modes in rename; CFS_OP_TMPFILE;
  *        CFS_IOC_ABORT; four counts in struct cfs_stats. All are hints or new numbers: a 1.0 daemon ignores unknown
  *        request flags and answers ENOSYS to an unknown operation, which fails O_TMPFILE; a 1.0 kernel sends none of them.
+ *   1.2  cfs_counters.volume, CFS_EV_CONN_SILENT, CFS_EV_PREFETCH, three counts in struct cfs_stats. An older daemon fills no cache and answers
+ *        the events without doing anything; an older kernel leaves volume 0.
  */
 #ifndef _UAPI_CUBEFS_CFS_H
 #define _UAPI_CUBEFS_CFS_H
@@ -86,7 +88,8 @@
  */
 struct cfs_counters {
 	__u64 seq;
-	__u64 reserved[7];
+	__u64 volume;		/* key of this mount in the metadata cache (cfs_bpf.h), constant; 0: it does without */
+	__u64 reserved[6];
 	__u64 changed[CFS_COUNTERS];
 };
 
@@ -154,6 +157,7 @@ enum cfs_event_kind {
 	CFS_EV_NEED_WRITABLE = 5,	/* storage_class: no usable partition is left in the list */
 	CFS_EV_NEED_DP = 6,		/* partition_id: no row, I/O waits for it */
 	CFS_EV_CONN_SILENT = 7,		/* node, conn_class, conn_slot: requests wait and nothing comes; once each time */
+	CFS_EV_PREFETCH = 8,		/* partition_id: inode of a directory that is worth fetching whole; nobody waits */
 };
 
 struct cfs_req {
@@ -426,8 +430,12 @@ struct cfs_stats {		/* CFS_IOC_STATS: of one session; since mount */
 	__u64 overwrite_retries;	/* overwrites that were sent again */
 	__u64 spliced_bytes;		/* sent by reference to the pages of the file or caller */
 	__u64 copied_bytes;		/* copied before sending: memory that changed meanwhile */
+	/* since 1.2 */
 	__u64 read_hedges;		/* reads that were sent to a second replica: the first was slow */
-	__u64 reserved[4];
+	__u64 cache_hits;		/* names answered from the metadata cache, without a request */
+	__u64 cache_absent_hits;	/* the same, of names that do not exist */
+	__u64 cache_misses;		/* names that a policy could not answer */
+	__u64 reserved[1];
 };
 
 #define CFS_IOC_ATTACH		_IOWR('C', 0x01, struct cfs_attach)
