@@ -36,6 +36,7 @@ inline constexpr const char* kFuseMount = "fuse-mount";    ///< config, mount_po
 inline constexpr const char* kFuseUmount = "fuse-umount";  ///< mount_point
 inline constexpr const char* kStats = "stats";             ///< session or mount_point
 inline constexpr const char* kRequests = "requests";
+inline constexpr const char* kPolicyChanged = "policy_changed";  ///< open its maps again
 inline constexpr const char* kLatency = "latency";  ///< all mounts of the module together
 inline constexpr const char* kProfile = "profile";  ///< by: mount, node, task, cgroup; id (0: all)
 inline constexpr const char* kTrace = "trace";      ///< slow_ns, after -> events, last

@@ -49,6 +49,7 @@ App::App(const Options& options, std::unique_ptr<Loop> loop, FuseFactory fuse)
       kernel_(*loop_, pool_, options.counts),
       fuse_(*loop_, pool_, std::move(fuse)),
       trace_(trace_settings()),
+      policy_(cache_),
       commands_(*loop_, pool_, kernel_, fuse_, trace_, ask_to_stop) {}
 
 App::~App() {
@@ -73,6 +74,10 @@ Result<void> App::start() {
   if (!admin) return admin.error();
   admin_ = std::move(admin).value();
   kernel_.on_sessions_change = [this] { mounts_changed(); };
+  if (options_.policy) {
+    kernel_.fill_cache(&cache_);
+    commands_.on_policy_change = [this] { policy_.start(); };
+  }
   fuse_.on_change = [this] { mounts_changed(); };
   kernel_.on_attach = [this] {
     if (options_.trace) trace_.start();
@@ -139,6 +144,10 @@ bool App::idle() const {
 }
 
 void App::mounts_changed() {
+  // the last unmount has taken the policy away
+  const bool mounted = !kernel_.sessions().empty();
+  if (mounted && !mounted_ && options_.policy && kernel_.attached()) policy_.start();
+  mounted_ = mounted;
   if (!memory_locked_ && !kernel_.sessions().empty()) {
     memory_locked_ = true;
     lock_memory();
@@ -182,6 +191,7 @@ Task<void> App::shut_down() {
   if (http_) http_->stop();
   co_await fuse_.stop();
   co_await kernel_.stop(kDrainGrace);
+  policy_.stop();
   trace_.stop();
   co_await pool_.close();
   loop_->stop();

@@ -2,7 +2,7 @@
 /// App: the daemon as a whole.
 ///
 /// Purpose  Owns every part and knows their order: loop, volume pool, kernel front end, FUSE
-///          mounts, tracing, admin socket, metrics.
+///          mounts, tracing, metadata cache, admin socket, metrics.
 /// Threads  run() is the loop thread.
 /// Lifetime create(), run() until a signal or `shutdown`, destroy. Stopped in reverse order of
 ///          start. Kernel mounts stay for the next daemon; FUSE mounts end with this one.
@@ -18,6 +18,7 @@
 #include "daemon/app/http_server.h"
 #include "daemon/app/metrics.h"
 #include "daemon/app/options.h"
+#include "daemon/bpf/policy_loader.h"
 #include "daemon/bpf/trace_loader.h"
 #include "daemon/kernel/kernel_front.h"
 #include "daemon/kernel/volume_pool.h"
@@ -54,14 +55,17 @@ class App {
   std::unique_ptr<Loop> loop_;
   int signals_ = -1;
   VolumePool pool_;
+  MetaCache cache_;
   KernelFront kernel_;
   FuseMounts fuse_;
   TraceLoader trace_;
+  PolicyLoader policy_;
   Commands commands_;
   std::unique_ptr<AdminServer> admin_;
   Metrics metrics_;
   std::unique_ptr<HttpServer> http_;  ///< with --metrics
   bool memory_locked_ = false;
+  bool mounted_ = false;  ///< there were kernel mounts when it was last looked
   std::uint64_t idle_ticket_ = 0;  ///< of the auto-exit timer that counts
 };
 

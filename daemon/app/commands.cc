@@ -70,6 +70,9 @@ Json kernel_counters(const cfs_stats& s) {
               {"spliced_bytes", s.spliced_bytes},
               {"copied_bytes", s.copied_bytes},
               {"read_hedges", s.read_hedges},
+              {"cache_hits", s.cache_hits},
+              {"cache_absent_hits", s.cache_absent_hits},
+              {"cache_misses", s.cache_misses},
               {"uncommitted_bytes", s.uncommitted_bytes},
               {"dirty_inodes", s.dirty_inodes}};
 }
@@ -112,6 +115,10 @@ Task<Result<Json>> Commands::run(admin::Command command) {
   if (name == admin::kPrepare) co_return co_await prepare(command.args);
   if (name == admin::kFuseMount) co_return co_await fuse_mount(command.args);
   if (name == admin::kFuseUmount) co_return co_await fuse_umount(command.args);
+  if (name == admin::kPolicyChanged) {
+    if (on_policy_change) on_policy_change();
+    co_return Json::object();
+  }
   if (name == admin::kShutdown) {
     shut_down_();
     co_return Json::object();

@@ -32,6 +32,8 @@ class Commands final : public AdminHandler {
   Task<Result<Json>> run(admin::Command command) override;
   /// Everything that /metrics tells, now.
   [[nodiscard]] MetricsSample metrics_sample();
+  /// Called when somebody has loaded another policy of the metadata cache.
+  std::function<void()> on_policy_change;
 
  private:
   [[nodiscard]] Json version() const;

@@ -35,6 +35,9 @@ ParsedOptions parse_options(int argc, char** argv) {
                  "Connections to each data node: read=N,append=N,overwrite=N (2 each)");
   cli.add_flag("--trace,!--no-trace", options.trace,
                "Latency histograms of the module's requests (BPF; default: on where it works)");
+  cli.add_flag(
+      "--policy,!--no-policy", options.policy,
+      "Load the default policy of the metadata cache (BPF), if there is none; fill the cache");
   cli.add_option("--trace-slow-ms", options.trace_slow_ms,
                  "Log requests of the module that took this long or longer (0: none)")
       ->check(CLI::Range(0U, 3'600'000U));

@@ -24,6 +24,7 @@ struct Options {
   std::string connections;     ///< as given; see counts
   ConnectionCounts counts;     ///< connections per data node
   bool trace = true;           ///< latency histograms by BPF, where the kernel can
+  bool policy = true;          ///< load a policy for the metadata cache, if there is none
   unsigned trace_slow_ms = 0;  ///< log kernel requests that took so long; 0: none
   std::string metrics;         ///< "ADDRESS:PORT" of /metrics and the status page; empty: off
   unsigned auto_exit_s = 0;    ///< end when nothing was mounted for so long; 0: never

@@ -12,13 +12,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdarg>
-#include <cstdio>
 #include <cstring>
-#include <deque>
 #include <iterator>
 #include <utility>
 
+#include "daemon/bpf/bpf_log.h"
 #include "trace.skel.h"
 
 namespace cfs {
@@ -26,46 +24,11 @@ namespace {
 
 constexpr const char* kModuleTypes = "/sys/kernel/btf/cubefs";
 constexpr int kNice = 10;
-constexpr int kExpireMs = 1000;        ///< how often a threshold is looked at whose time is over
-constexpr std::size_t kLinesKept = 6;  ///< enough for the verifier's verdict and libbpf's
-
-/// libbpf's last lines. Its print callback has no argument, and the load runs on one thread.
-thread_local std::deque<std::string> last_lines;
-
-void keep_line(std::string line) {
-  if (line.empty()) return;
-  last_lines.push_back(std::move(line));
-  if (last_lines.size() > kLinesKept) last_lines.pop_front();
-}
-
-int keep_lines(enum libbpf_print_level level, const char* format, va_list args) {
-  if (level != LIBBPF_WARN) return 0;
-  va_list again;
-  va_copy(again, args);
-  const int length = std::vsnprintf(nullptr, 0, format, again);
-  va_end(again);
-  if (length <= 0) return 0;
-  std::string text(static_cast<std::size_t>(length) + 1, '\0');
-  std::vsnprintf(text.data(), text.size(), format, args);
-  text.pop_back();
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t end = std::min(text.find('\n', at), text.size());
-    keep_line(text.substr(at, end - at));
-    at = end + 1;
-  }
-  return 0;
-}
+constexpr int kExpireMs = 1000;  ///< how often a threshold is looked at whose time is over
 
 std::int64_t now_ms() {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
   return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
-}
-
-/// The error of the libbpf call that just failed, with what libbpf said about it.
-Error bpf_error(std::string what) {
-  const int code = errno;
-  for (const std::string& line : last_lines) what += " | " + line;
-  return make_error(code, std::move(what));
 }
 
 }  // namespace
@@ -118,8 +81,7 @@ void TraceLoader::run() {
 
 Result<TraceLoader::Program> TraceLoader::attach() const {
   if (::access(kModuleTypes, R_OK) != 0) return errno_error(kModuleTypes);
-  last_lines.clear();
-  libbpf_set_print(keep_lines);
+  keep_bpf_lines();
   Program program(trace_bpf__open());
   if (!program) return bpf_error("cannot open the BPF program");
   program->bss->slow_ns = settings_.slow_ns;

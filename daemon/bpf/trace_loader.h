@@ -2,7 +2,7 @@
 /// TraceLoader: latency histograms of the kernel module's requests, by BPF.
 ///
 /// Purpose  Loads and attaches bpf/trace.bpf.c, reads its histograms, keeps the last slow requests
-///          and packets that it tells. The only user of libbpf.
+///          and packets that it tells.
 /// Threads  start(), stop(), destructor: one thread. state(), read...(), slow_since(), refusal(): any thread between
 ///          construction and stop(). Loading takes a tenth of a second and more, so a thread of its
 ///          own does it; `on_slow` is called there too.

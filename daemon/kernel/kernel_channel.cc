@@ -300,4 +300,14 @@ Result<std::vector<SessionInfo>> KernelChannel::sessions() {
   return out;
 }
 
+Result<std::shared_ptr<const cfs_counters>> KernelChannel::counters(std::uint32_t session) {
+  if ((attach_.features & CFS_FEAT_COUNTERS) == 0) return make_error(ENOSYS, "change counters");
+  void* const mem = mmap(nullptr, sizeof(cfs_counters), PROT_READ, MAP_SHARED, fd_,
+                         static_cast<off_t>(CFS_MMAP_COUNTERS(session)));
+  if (mem == MAP_FAILED) return errno_error("change counters");
+  return std::shared_ptr<const cfs_counters>(
+      static_cast<const cfs_counters*>(mem),
+      [](const cfs_counters* c) { munmap(const_cast<cfs_counters*>(c), sizeof(*c)); });
+}
+
 }  // namespace cfs

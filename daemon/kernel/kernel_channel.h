@@ -49,6 +49,7 @@ class KernelChannel final : public KernelPort {
   Result<void> invalidate(std::uint32_t session, std::uint64_t ino, std::uint32_t flags) override;
   Result<cfs_stats> stats(std::uint32_t session) override;
   Result<std::vector<SessionInfo>> sessions() override;
+  Result<std::shared_ptr<const cfs_counters>> counters(std::uint32_t session) override;
 
  private:
   Result<void> attach();

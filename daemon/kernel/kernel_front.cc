@@ -126,6 +126,7 @@ bool KernelFront::current(const std::shared_ptr<Session>& session) const {
 }
 
 void KernelFront::add(std::shared_ptr<Session> session) {
+  session->fill_cache(filler_);
   sessions_[session->id()] = std::move(session);
   if (on_sessions_change) on_sessions_change();
 }

@@ -59,6 +59,8 @@ class KernelFront final : public RequestHandler {
   /// "ip:port" of a data node; "": no row has named it.
   [[nodiscard]] std::string node_address(std::uint32_t id) const { return nodes_.address(id); }
   Result<cfs_stats> stats(std::uint32_t id) { return port_.stats(id); }
+  /// Where sessions put what servers said; before attach(). Outlives this.
+  void fill_cache(CacheFiller* filler) { filler_ = filler; }
   /// Called once, when the daemon has become the module's.
   std::function<void()> on_attach;
   /// Called whenever a session came or went.
@@ -91,6 +93,7 @@ class KernelFront final : public RequestHandler {
   std::int64_t changed_ms_ = -kSettleMs;  ///< last change of the network
   std::map<std::uint32_t, std::shared_ptr<Session>> sessions_;
   std::map<std::uint64_t, InFlight> in_flight_;
+  CacheFiller* filler_ = nullptr;
   bool stopping_ = false;
   LogLimit unknown_session_;
 };

@@ -13,6 +13,7 @@
 #include <cubefs/cfs.h>
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -43,6 +44,9 @@ class KernelPort {
                                   std::uint32_t flags) = 0;
   virtual Result<cfs_stats> stats(std::uint32_t session) = 0;
   virtual Result<std::vector<SessionInfo>> sessions() = 0;
+  /// The change counters of a mount, as the kernel goes on writing them. Let go of them before the
+  /// port: they are part of the attachment.
+  virtual Result<std::shared_ptr<const cfs_counters>> counters(std::uint32_t session) = 0;
 };
 
 /// One request of the kernel, length-checked.

@@ -4,11 +4,16 @@
 
 #include <spdlog/spdlog.h>
 
+#include <ctime>
+
 namespace cfs {
 namespace {
 
 constexpr Millis kRefreshPause{1000};
 constexpr int kRefreshTries = 10;
+constexpr std::uint32_t kFetchEntries = 1024;  ///< of one page of a prefetch
+constexpr int kFetchPages = 64;                ///< of a directory; half of what the cache holds
+constexpr std::size_t kFetchesMax = 4;         ///< directories at a time
 
 Reply plain(const Result<void>& done) {
   return done ? Reply{} : Reply::error(done.code());
@@ -22,6 +27,10 @@ Result<void> Session::adopt(std::shared_ptr<Volume> volume) {
   valid_ = Validity{volume->config().entry_valid_ms, volume->config().attr_valid_ms};
   Result<void> published = publisher_.publish(*volume);
   if (!published) return published.error().in("session " + std::to_string(id_));
+  if (filler_ != nullptr) {
+    const auto counters = port_.counters(id_);
+    if (counters) counters_ = *counters;
+  }
   volume_ = std::move(volume);
   trouble.clear();
   volume_->on_view_change([weak = weak_from_this()] {
@@ -34,6 +43,7 @@ Result<void> Session::adopt(std::shared_ptr<Volume> volume) {
 Task<void> Session::close() {
   if (closed_) co_return;
   closed_ = true;
+  counters_.reset();
   opened_.set();
   if (!volume_) co_return;
   volume_->on_view_change({});
@@ -116,7 +126,9 @@ Task<Reply> Session::namespace_request(Request request) {
     case CFS_OP_LOOKUP:
       co_return co_await lookup(request);
     case CFS_OP_GETATTR: {
+      const CacheOrigin asked = origin(head.seq);
       const auto attr = co_await volume_->getattr(head.ino);
+      if (counters_ && attr) filler_->put_attr(asked, to_abi(*attr, valid_));
       co_return attr_reply(attr);
     }
     case CFS_OP_SETATTR: {
@@ -166,19 +178,27 @@ Task<Reply> Session::namespace_request(Request request) {
 Task<Reply> Session::lookup(Request request) {
   const cfs_req& head = request.head;
   const std::string name(request.name);
+  const CacheOrigin asked = origin(head.seq);
   if ((head.lookup.flags & CFS_LOOKUP_EXTENTS) == 0) {
     const auto attr = co_await volume_->lookup(head.ino, name);
+    keep_name(asked, head, name, attr);
     co_return attr_reply(attr);
   }
   const auto found = co_await volume_->lookup_open(head.ino, name);
-  if (!found) co_return Reply::error(found.code());
+  if (!found) {
+    keep_name(asked, head, name, found.error());
+    co_return Reply::error(found.code());
+  }
+  keep_name(asked, head, name, found->attr);
   co_return pack_open(*found, valid_);
 }
 
 Task<Reply> Session::readdir(Request request) {
   const std::string marker(request.name);
+  const CacheOrigin asked = origin(request.head.seq);
   const auto page = co_await volume_->readdir(request.head.ino, marker, request.head.readdir.limit);
   if (!page) co_return Reply::error(page.code());
+  keep_page(asked, request.head.ino, *page);
   co_return pack_readdir(*page, valid_);
 }
 
@@ -256,6 +276,58 @@ Task<Reply> Session::commit(Request request) {
   co_return Reply::of(to_abi(*result));
 }
 
+// ---------------------------------------------------------------- metadata cache
+
+CacheOrigin Session::origin(std::uint64_t seq) const {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  const auto ns = static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 +
+                  static_cast<std::uint64_t>(now.tv_nsec);
+  return CacheOrigin{counters_ ? counters_->volume : 0, seq, ns};
+}
+
+std::uint64_t Session::seq_now() const {
+  // pairs with the release in cfs_change() of kmod/inode.c
+  return counters_ ? __atomic_load_n(&counters_->seq, __ATOMIC_ACQUIRE) : 0;
+}
+
+void Session::keep_name(const CacheOrigin& origin, const cfs_req& head, const std::string& name,
+                        const Result<Attr>& found) {
+  if (!counters_) return;
+  if (found) {
+    filler_->put_names(origin, head.ino, {CacheName{name, to_abi(*found, valid_)}});
+  } else if (found.code() == ENOENT) {
+    filler_->put_absent(origin, head.ino, name);
+  }
+}
+
+void Session::keep_page(const CacheOrigin& origin, std::uint64_t dir, const DirPage& page) {
+  if (!counters_) return;
+  std::vector<CacheName> names;
+  names.reserve(page.entries.size());
+  for (const DirEntry& entry : page.entries) {
+    if (entry.attr.ino != entry.ino || entry.name.size() > CFS_NAME_LEN_MAX) continue;
+    names.push_back(CacheName{entry.name, to_abi(entry.attr, valid_)});
+  }
+  filler_->put_names(origin, dir, names);
+}
+
+/// A directory whose names are asked for one by one: all of them at once.
+Task<void> Session::prefetch(std::uint64_t dir) {
+  if (!counters_ || fetching_.size() >= kFetchesMax) co_return;
+  if (!fetching_.insert(dir).second) co_return;
+  std::string marker;
+  for (int i = 0; i < kFetchPages && counters_ && !loop_.stopping(); ++i) {
+    const CacheOrigin asked = origin(seq_now());
+    const auto page = co_await volume_->readdir(dir, marker, kFetchEntries);
+    if (!page || page->entries.empty()) break;
+    keep_page(asked, dir, *page);
+    marker = page->entries.back().name;
+    if (page->eof) break;
+  }
+  fetching_.erase(dir);
+}
+
 // ---------------------------------------------------------------- events
 
 /// Answered when what it asks for was done: an event that a dying daemon leaves is seen again by
@@ -271,6 +343,9 @@ Task<Reply> Session::event(Request request) {
       break;
     case CFS_EV_NEED_DP:
       co_await need_partition(event.partition_id);
+      break;
+    case CFS_EV_PREFETCH:
+      co_await prefetch(event.partition_id);
       break;
     default:
       break;

@@ -2,7 +2,8 @@
 /// Session: one kernel mount.
 ///
 /// Purpose  Owns the Volume of a mount, publishes its views, and answers the mount's requests by
-///          calling the Volume.
+///          calling the Volume. Puts what the servers said into the kernel's metadata cache before
+///          it answers.
 /// Threads  The loop thread.
 /// Lifetime shared_ptr: KernelFront holds one until UNMOUNT, every running request another. close()
 ///          lets waiting requests fail and closes the volume.
@@ -17,6 +18,7 @@
 
 #include "daemon/app/front_end.h"
 #include "daemon/core/volume.h"
+#include "daemon/kernel/cache_filler.h"
 #include "daemon/kernel/convert.h"
 #include "daemon/kernel/view_publisher.h"
 
@@ -25,7 +27,14 @@ namespace cfs {
 class Session final : public FrontEnd, public std::enable_shared_from_this<Session> {
  public:
   Session(Loop& loop, KernelPort& port, NodeTable& nodes, std::uint32_t id, std::string config)
-      : loop_(loop), id_(id), config_(std::move(config)), publisher_(port, nodes, id) {}
+      : loop_(loop),
+        port_(port),
+        id_(id),
+        config_(std::move(config)),
+        publisher_(port, nodes, id) {}
+
+  /// Where to put what servers said; before adopt(). Outlives this; nullptr: nowhere.
+  void fill_cache(CacheFiller* filler) { filler_ = filler; }
 
   /// Take the volume, publish everything, let requests through. On failure the volume is still the
   /// caller's to close.
@@ -66,6 +75,13 @@ class Session final : public FrontEnd, public std::enable_shared_from_this<Sessi
   Task<void> partition_refused(std::uint64_t partition_id, std::int32_t result);
   Task<void> need_writable(std::uint32_t storage_class);
   Task<void> need_partition(std::uint64_t partition_id);
+  Task<void> prefetch(std::uint64_t dir);
+
+  [[nodiscard]] CacheOrigin origin(std::uint64_t seq) const;
+  [[nodiscard]] std::uint64_t seq_now() const;
+  void keep_name(const CacheOrigin& origin, const cfs_req& head, const std::string& name,
+                 const Result<Attr>& found);
+  void keep_page(const CacheOrigin& origin, std::uint64_t dir, const DirPage& page);
 
   void publish();
   void note(const Result<void>& published);
@@ -73,6 +89,7 @@ class Session final : public FrontEnd, public std::enable_shared_from_this<Sessi
   [[nodiscard]] static Progress progress_of(const Request& request);
 
   Loop& loop_;
+  KernelPort& port_;
   std::uint32_t id_;
   std::string config_;
   ViewPublisher publisher_;
@@ -83,6 +100,9 @@ class Session final : public FrontEnd, public std::enable_shared_from_this<Sessi
   bool orphaned_ = false;
   std::set<std::uint32_t> refilling_;  ///< storage classes whose list is being refreshed
   std::set<std::uint64_t> locating_;   ///< partitions being asked for
+  std::set<std::uint64_t> fetching_;   ///< directories being fetched as a whole
+  CacheFiller* filler_ = nullptr;
+  std::shared_ptr<const cfs_counters> counters_;  ///< set with filler_, from adopt() to close()
 };
 
 }  // namespace cfs

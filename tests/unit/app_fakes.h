@@ -47,6 +47,9 @@ struct FakePort final : KernelPort {
   Result<void> invalidate(std::uint32_t, std::uint64_t, std::uint32_t) override { return {}; }
   Result<cfs_stats> stats(std::uint32_t) override { return cfs_stats{}; }
   Result<std::vector<SessionInfo>> sessions() override { return std::vector<SessionInfo>{}; }
+  Result<std::shared_ptr<const cfs_counters>> counters(std::uint32_t) override {
+    return std::shared_ptr<const cfs_counters>(change);
+  }
 
   std::map<std::uint32_t, std::string> nodes;
   std::vector<cfs_connect> dials, closes;
@@ -54,6 +57,7 @@ struct FakePort final : KernelPort {
   std::map<std::uint32_t, std::vector<std::uint64_t>> writable;
   std::size_t rows_sent = 0, lists_sent = 0;
   int connect_error = 0, publish_error = 0;
+  std::shared_ptr<cfs_counters> change = std::make_shared<cfs_counters>();
 };
 
 inline DataPartition make_partition(std::uint64_t id, int status = 2) {

@@ -19,6 +19,7 @@ enum class FaultKind {
   kDelay,        ///< value: milliseconds before execution
   kForceResult,  ///< value: result code sent instead of executing
   kDropReply,    ///< executed, never answered
+  kLateReply,    ///< value: milliseconds between execution and answer
   kCloseAfter,   ///< executed, then the connection is reset instead of an answer
 };
 

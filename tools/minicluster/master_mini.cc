@@ -235,6 +235,7 @@ const std::map<std::string, Action> kActions = {
     {"reset", reset_node},                   // RST on all connections
     {"leader", move_leader},                 // mp= or dp=, to=
     {"delay", arm_kind<FaultKind::kDelay>},  // value=ms
+    {"late_reply", arm_kind<FaultKind::kLateReply>},      // value=ms
     {"force_result", arm_kind<FaultKind::kForceResult>},  // value=code
     {"drop_reply", arm_kind<FaultKind::kDropReply>},
     {"close_after", arm_kind<FaultKind::kCloseAfter>},

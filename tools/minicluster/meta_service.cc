@@ -75,6 +75,9 @@ Served MetaService::serve(const std::string& node, const wire::Packet& request) 
     }
   }
   MetaReply reply = execute(request);
+  if (auto late_ms = faults_.take(FaultKind::kLateReply, node, op)) {
+    std::this_thread::sleep_for(milliseconds(*late_ms));
+  }
   if (faults_.take(FaultKind::kDropReply, node, op)) return {};
   if (faults_.take(FaultKind::kCloseAfter, node, op)) return {std::nullopt, true};
   return {to_packet(request, reply)};
