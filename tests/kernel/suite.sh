@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Runs inside the guest (module loaded, mini cluster at $CUBEFS_HOST_IP). Each check prints "ok NAME" or "not ok NAME - why".
-#   tests/kernel/suite.sh [--short|--fs FILTER]
-# --short: fewer random operations, for the debug kernel; --fs: only these tests of fs_suite (NfsExport: tests/kernel/nfs.sh)
+#   tests/kernel/suite.sh [--short|--fs FILTER|--cache [FILTER]]
+# --short: fewer random operations, for the debug kernel; --fs: only these tests of fs_suite (NfsExport: tests/kernel/nfs.sh);
+# --cache: only those of the metadata cache
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 B=$PWD/build/release
@@ -122,8 +123,55 @@ no_requests_left() { [ ! -e /proc/fs/netfs/requests ] || ! grep -q '[0-9]' <(tai
 
 unloads() {
   umount_volume "$MNT" || return 1
+  policy_gone || { echo "the last unmount left the pins"; return 1; }
   "$CFSCTL" module unload || return 1
   ! grep -q '^cubefs ' /proc/modules
+}
+
+# The metadata cache; with "nobpf" on a mount that does without, which must behave the same but for the questions it asks.
+cache_tests() {
+  local at=$MNT
+  [ "$1" = bpf ] || at=/mnt/nobpf
+  CFS_TEST_DIR=$at CFS_NO_POLICY=$([ "$1" = bpf ] || echo 1) CFS_CFSCTL=$CFSCTL CFS_BAD_POLICY=$B/bpf/refused_policy.full.o \
+    "$B/tests/kernel/cache_test" --gtest_brief=1 --gtest_filter="${2:-*}"
+}
+mount_without_policy() {
+  mkdir -p /mnt/nobpf && "$CFSCTL" mount "test@$MASTER" /mnt/nobpf --owner tester --frontend kernel -o nobpf >/dev/null &&
+    grep -q ' /mnt/nobpf cubefs .*nobpf' /proc/mounts
+}
+
+policy_pinned() { [ -e /sys/fs/bpf/cubefs/policy ]; }
+policy_gone() { ! policy_pinned; }
+
+upcalls() { "$CFSCTL" stats "$MNT" --json | awk -F'[:,]' '/"(lookup|getattr)":/ {n += $2} END {print n}'; }
+
+# Names and attributes come from the maps while no daemon runs; the next one finds the policy and its maps and goes on filling
+# them.
+hits_without_daemon() {
+  local i id before
+  mkdir -p "$MNT/known" && touch "$MNT/known/a" "$MNT/known/b" || return 1
+  "$CFSCTL" policy rule set "$MNT/known" --entry 600 --attr 600 --open 600 || return 1
+  "$CFSCTL" policy rule set "$MNT" --entry 600 --attr 600 || return 1
+  for i in 1 2; do echo 2 >/proc/sys/vm/drop_caches; stat "$MNT/known/a" "$MNT/known/b" >/dev/null || return 1; done
+  id=$(stat -c %i /sys/fs/bpf/cubefs/policy)
+  pkill -9 -x cfsd
+  until_ok 5 sh -c '! pgrep -x cfsd' || return 1
+  for i in 1 2 3; do echo 2 >/proc/sys/vm/drop_caches; done
+  timeout 10 stat "$MNT/known/a" "$MNT/known/b" >/dev/null || { echo "asked a daemon"; return 1; }
+  start_daemon || return 1
+  [ "$(stat -c %i /sys/fs/bpf/cubefs/policy)" = "$id" ] || { echo "the policy was loaded again"; return 1; }
+  touch "$MNT/known/c" && stat "$MNT/known/c" >/dev/null
+  for i in 1 2 3; do echo 2 >/proc/sys/vm/drop_caches; done
+  until_ok 10 fills_again || { echo "the new daemon does not fill the maps"; return 1; }
+  rm -r "$MNT/known" && "$CFSCTL" policy rule drop "$MNT"
+}
+fills_again() {
+  local i before
+  stat "$MNT/known/c" >/dev/null
+  for i in 1 2 3; do echo 2 >/proc/sys/vm/drop_caches; done
+  before=$(upcalls)
+  stat "$MNT/known/c" >/dev/null
+  [ "$(upcalls)" = "$before" ]
 }
 
 # The oracle of the random trees.
@@ -170,6 +218,17 @@ nfs_export() {
 }
 # The two-mount tests again with the kernel mount as the other host, which sees what the first one does.
 kernel_watches() { CFS_TEST_DIR=$MNT2 CFS_TEST_DIR2=$MNT "$B/tests/fs/fs_suite" --gtest_brief=1 --gtest_filter="$1"; }
+if [ "${1:-}" = --cache ]; then
+  check policy-is-pinned until_ok 20 policy_pinned
+  check mount-nobpf mount_without_policy
+  cache_tests bpf "${2:-*}" || failed=1
+  cache_tests nobpf 'Cache.*' || failed=1
+  check umount-nobpf umount_volume /mnt/nobpf
+  check second-umount umount_volume "$MNT2"
+  check cache-hits-without-daemon hits_without_daemon
+  check umount-and-unload unloads
+  exit $failed
+fi
 if [ "${1:-}" = --fs ]; then
   [[ $2 != *Transcripts* ]] || transcripts
   CFS_TREE_OPS=150 CFS_DIR_ENTRIES=3000 "$B/tests/fs/fs_suite" --gtest_brief=1 --gtest_filter="$2:-$NOT_HERE" || failed=1
@@ -197,6 +256,15 @@ else
   done
   "$B/tests/kernel/data_test" --gtest_brief=1 || failed=1
 fi
+check policy-is-pinned policy_pinned
+check mount-nobpf mount_without_policy
+if [ $SHORT = 1 ]; then
+  cache_tests bpf 'Policy.Dropped*:Policy.ALate*:Cache.Race*:Policy.IsReplaced*' || failed=1
+else
+  cache_tests bpf || failed=1
+fi
+cache_tests nobpf 'Cache.*' || failed=1
+check umount-nobpf umount_volume /mnt/nobpf
 if [ $SHORT = 1 ]; then
   check data-oracle "$B/tests/fs/data_oracle" --ops 500 "$MNT"
   check data-oracle-two-processes "$B/tests/fs/data_oracle" --ops 300 --processes 2 "$MNT"
@@ -212,6 +280,7 @@ check persists-over-remount persists
 check survives-daemon-kill survives_kill
 # It cuts the network and kills daemons: nothing else runs. Its times mean nothing on the debug kernel.
 [ $SHORT = 1 ] || CFS_CFSD=$B/daemon/app/cfsd CFS_CFSCTL=$CFSCTL "$B/tests/kernel/outage_test" --gtest_brief=1 || failed=1
+check cache-hits-without-daemon hits_without_daemon
 check killable-without-daemon killable_without_daemon
 check forced-umount-without-daemon forced_umount_without_daemon
 check no-requests-left no_requests_left

@@ -6,6 +6,7 @@
 ///          has begun and hangs; -l detaches now.
 /// Failure  A mount that cannot be saved stays mounted.
 #include <cubefs/cfs.h>
+#include <cubefs/cfs_bpf.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -158,6 +159,16 @@ std::uint32_t abort_unmounting() {
   return done ? order.count : 0;
 }
 
+/// The policy of the metadata cache holds the module: nobody needs it after the last mount. Mounts
+/// that this mount namespace does not show have their sessions in the module.
+void drop_idle_policy() {
+  for (const MountEntry& other : cubefs_mounts()) {
+    if (other.is_kernel()) return;
+  }
+  std::error_code ignored;
+  std::filesystem::remove_all(CFS_META_PIN_DIR, ignored);
+}
+
 /// The entry at the path as given, else at what it points to.
 std::optional<MountEntry> locate(const std::string& directory) {
   if (auto entry = find_mount(absolute_path(directory))) return entry;
@@ -178,6 +189,7 @@ int run_umount(const Context& context, const UmountArgs& args) {
   }
   if (const int code = unmount_entry(*entry, args)) return report(umount_problem(args, code));
   wait_until_forgotten(context, *entry);
+  if (entry->is_kernel()) drop_idle_policy();
   return kDone;
 }
 

@@ -31,6 +31,7 @@ void add_stats(CLI::App& cli, Context& context);
 void add_requests(CLI::App& cli, Context& context);
 void add_latency(CLI::App& cli, Context& context);
 void add_module(CLI::App& cli, Context& context);
+void add_policy(CLI::App& cli, Context& context);
 void add_cluster(CLI::App& cli, Context& context);
 void add_version(CLI::App& cli, Context& context);
 

@@ -131,6 +131,7 @@ const std::map<std::string, Setter>& own_options() {
       {"hard", [](MountPlan& p, const std::string&) { return p.soft = false, Result<void>(); }},
       {"acl", [](MountPlan& p, const std::string&) { return p.acl = true, Result<void>(); }},
       {"noacl", [](MountPlan& p, const std::string&) { return p.acl = false, Result<void>(); }},
+      {"nobpf", [](MountPlan& p, const std::string&) { return p.bpf = false, Result<void>(); }},
       {"deadline",
        positive_seconds("deadline", [](MountPlan& p, std::uint32_t s) { p.deadline_s = s; })},
       {"attrvalid", seconds_as_ms("attrvalid", &MountConfig::attr_valid_ms)},

@@ -24,6 +24,7 @@ struct MountPlan {
   bool remount = false;
   bool crc = true;
   bool soft = false;
+  bool bpf = true;  ///< kernel: ask the policy of the metadata cache
   bool acl = true;
   std::uint32_t deadline_s = 0;         ///< 0: the module's default
   std::uint64_t attributes = 0;         ///< MOUNT_ATTR_*
