@@ -11,7 +11,7 @@ HOST_KDIR := /lib/modules/$(shell uname -r)/build
 CHANGED_SINCE ?=
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps user kmod kmod-guest demo test check test-debug nightly bench-data vm format lint install clean
+.PHONY: all help deps user kmod kmod-guest demo test check test-debug nightly bench-data bench-meta vm format lint install clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ test-debug: all ## the whole kernel suite on the KASAN, lockdep, kmemleak kernel
 
 nightly: all ## everything, long: newer kernel, full debug suite, random tests with many seeds
 	@tests/run --nightly
+
+bench-meta: all ## names: tmpfs, kernel front end with and without a policy, FUSE front end side by side in a guest
+	@tests/bench/meta.sh
 
 bench-data: all ## file data: kernel and FUSE front end, tmpfs, raw packets, bare TCP side by side in a guest
 	@tests/bench/run.sh

@@ -47,11 +47,11 @@ struct cubefs_policy {
 	char name[CFS_POLICY_NAME_MAX];
 };
 
-extern int cfs_policy_fetch(struct cfs_policy_ctx *ctx, void *map) __ksym;
-extern int cfs_policy_rule(struct cfs_policy_ctx *ctx, void *map) __ksym;
-extern int cfs_policy_grant(struct cfs_policy_ctx *ctx, __u32 entry_ms, __u32 attr_ms,
-			    __u32 open_ms) __ksym;
-extern int cfs_policy_prefetch(struct cfs_policy_ctx *ctx) __ksym;
+int cfs_policy_fetch(struct cfs_policy_ctx *ctx, void *map) __ksym;
+int cfs_policy_rule(struct cfs_policy_ctx *ctx, void *map) __ksym;
+int cfs_policy_grant(struct cfs_policy_ctx *ctx, __u32 entry_ms, __u32 attr_ms,
+		     __u32 open_ms) __ksym;
+int cfs_policy_prefetch(struct cfs_policy_ctx *ctx) __ksym;
 
 /* ---- maps ---- */
 #define CFS_CACHE_MAP(map_name, entries, key_type, value_type)		\

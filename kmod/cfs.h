@@ -158,8 +158,6 @@ void cfs_inode_exit_cache(void);
  * RPC.
  */
 struct inode *cfs_iget(struct super_block *sb, const struct cfs_attr *attr, u64 seq);
-/* The same of cached attributes, which must not replace those of an inode that are believed. */
-struct inode *cfs_iget_cached(struct super_block *sb, const struct cfs_attr *attr, u64 seq);
 bool cfs_attrs_are_fresh(struct cfs_inode *ci);
 /*
  * Take a server's attributes if @seq says they are current and the file has no local bytes in

@@ -426,24 +426,6 @@ struct inode *cfs_iget(struct super_block *sb, const struct cfs_attr *attr, u64 
 }
 
 /**
- * cfs_iget_cached - inode of attributes that come from the metadata cache
- * @sb:   Super block.
- * @attr: As for cfs_iget().
- * @seq:  As for cfs_iget().
- *
- * Attributes that are believed may be newer.
- */
-struct inode *cfs_iget_cached(struct super_block *sb, const struct cfs_attr *attr, u64 seq)
-{
-	struct inode *inode = ilookup(sb, attr->ino);
-
-	if (inode && !inode_wrong_type(inode, attr->mode) && cfs_attrs_are_fresh(CFS_I(inode)))
-		return inode;
-	iput(inode);
-	return cfs_iget(sb, attr, seq);
-}
-
-/**
  * cfs_iget_number - the inode with a number
  * @sb:  Super block.
  * @ino: Number, from a file handle: it may never have existed.

@@ -194,14 +194,19 @@ static bool cfs_lookup_is_needless(struct inode *dir, unsigned int flags)
 	       !inode_permission(&nop_mnt_idmap, dir, MAY_WRITE | MAY_EXEC);
 }
 
-/* The inode of a hit, NULL if it says that there is none. */
+/* The inode of a hit, NULL if it says that there is none. Attributes that are believed may be newer. */
 static struct inode *cfs_hit_inode(struct inode *dir, const struct cfs_meta_hit *hit)
 {
 	struct inode *inode;
 
 	if (!hit->attr.ino)
 		return NULL;
-	inode = cfs_iget_cached(dir->i_sb, &hit->attr, hit->seq);
+	inode = ilookup(dir->i_sb, hit->attr.ino);
+	if (!inode || inode_wrong_type(inode, hit->attr.mode) ||
+	    !cfs_attrs_are_fresh(CFS_I(inode))) {
+		iput(inode);
+		inode = cfs_iget(dir->i_sb, &hit->attr, hit->seq);
+	}
 	if (!IS_ERR(inode)) {
 		cfs_note_parent(inode, dir);
 		cfs_open_grant(inode, hit->open_ms);

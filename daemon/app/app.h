@@ -65,7 +65,7 @@ class App {
   Metrics metrics_;
   std::unique_ptr<HttpServer> http_;  ///< with --metrics
   bool memory_locked_ = false;
-  bool mounted_ = false;  ///< there were kernel mounts when it was last looked
+  bool mounted_ = false;           ///< there were kernel mounts when it was last looked
   std::uint64_t idle_ticket_ = 0;  ///< of the auto-exit timer that counts
 };
 
