@@ -243,5 +243,70 @@ TEST_F(SessionTest, ConnectionEventsOfNoSessionAreAnswered) {
   EXPECT_EQ(port.dials.size(), 2u);
 }
 
+// ---- what servers said goes into the metadata cache ----
+
+/// Records what is put, as text.
+struct FakeFiller final : CacheFiller {
+  void put_names(const CacheOrigin& origin, std::uint64_t dir,
+                 const std::vector<CacheName>& names) override {
+    for (const CacheName& one : names) {
+      put.push_back("name " + std::to_string(dir) + "/" + std::string(one.name) + "=" +
+                    std::to_string(one.attr.ino) + " at " + std::to_string(origin.seq));
+    }
+    last = origin;
+  }
+  void put_absent(const CacheOrigin& origin, std::uint64_t dir, std::string_view name) override {
+    put.push_back("absent " + std::to_string(dir) + "/" + std::string(name) + " at " +
+                  std::to_string(origin.seq));
+  }
+  void put_attr(const CacheOrigin& origin, const cfs_attr& attr) override {
+    put.push_back("attr " + std::to_string(attr.ino) + " at " + std::to_string(origin.seq));
+  }
+  std::vector<std::string> put;
+  CacheOrigin last;
+};
+
+TEST_F(SessionTest, AnswersGoIntoTheCacheWithTheSequenceFromBeforeTheyWereAskedFor) {
+  FakeFiller filler;
+  front.fill_cache(&filler);
+  port.change->volume = 77;
+  port.change->seq = 1000;  // moved meanwhile: the request's counts, not this one
+  Request lookup = request(CFS_OP_LOOKUP), getattr = request(CFS_OP_GETATTR);
+  Request listing = request(CFS_OP_READDIR), setattr = request(CFS_OP_SETATTR);
+  lookup.name = "f";
+  for (Request* one : {&lookup, &getattr, &listing, &setattr}) one->head.seq = 42;
+  ask({mount_request(), lookup, getattr, listing, setattr});
+  EXPECT_EQ(filler.put,
+            (std::vector<std::string>{"name 1/f=5 at 42", "attr 5 at 42", "name 1/name=5 at 42"}))
+      << "a local change's own answer is older than its end";
+  EXPECT_EQ(filler.last.volume, 77u);
+  EXPECT_GT(filler.last.asked_ns, 0u);
+}
+
+TEST_F(SessionTest, OnlyAbsenceIsCachedOfAnError) {
+  FakeFiller filler;
+  front.fill_cache(&filler);
+  Request lookup = request(CFS_OP_LOOKUP);
+  lookup.name = "gone";
+  ask({mount_request()});
+  volume->error = EIO;
+  ask({lookup});
+  EXPECT_TRUE(filler.put.empty());
+  volume->error = ENOENT;
+  ask({lookup});
+  EXPECT_EQ(filler.put, std::vector<std::string>{"absent 1/gone at 0"});
+}
+
+TEST_F(SessionTest, APrefetchTakesItsSequenceFromTheCounters) {
+  FakeFiller filler;
+  front.fill_cache(&filler);
+  port.change->seq = 9;
+  Request event = request(CFS_OP_EVENT);
+  event.head.event.kind = CFS_EV_PREFETCH;
+  event.head.event.partition_id = 1;
+  ask({mount_request(), event});
+  EXPECT_EQ(filler.put, std::vector<std::string>{"name 1/name=5 at 9"});
+}
+
 }  // namespace
 }  // namespace cfs
