@@ -1,15 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Runs inside the guest (module loaded, mini cluster at $CUBEFS_HOST_IP). Each check prints "ok NAME" or "not ok NAME - why".
-#   tests/kernel/suite.sh [--short|--fs FILTER|--cache [FILTER]]
+#   tests/kernel/suite.sh [--short|--fs FILTER|--cache [FILTER]|--observe]
 # --short: fewer random operations, for the debug kernel; --fs: only these tests of fs_suite (NfsExport: tests/kernel/nfs.sh);
-# --cache: only those of the metadata cache
+# --cache: only those of the metadata cache; --observe: only the tools that watch
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 B=$PWD/build/release
 CFSCTL=$B/tools/cfsctl/cfsctl
 MASTER=$CUBEFS_HOST_IP:17010
 MNT=/mnt/cubefs
+METRICS=127.0.0.1:9494
 MNT2=/mnt/second
 SHORT=0
 [ "${1:-}" = --short ] && SHORT=1
@@ -77,7 +78,7 @@ survives_kill() {
 }
 
 start_daemon() {
-  setsid "$B/daemon/app/cfsd" </dev/null >/tmp/cfsd.log 2>&1 &
+  setsid "$B/daemon/app/cfsd" --metrics "$METRICS" </dev/null >/tmp/cfsd.log 2>&1 &
   until_ok 30 "$CFSCTL" status
 }
 
@@ -186,6 +187,14 @@ second_mount() {
 curl_ready() { until_ok 30 curl -sf "http://$MASTER/admin/getIp"; }
 
 check cluster-up curl_ready
+if [ "${1:-}" = --observe ]; then
+  check daemon start_daemon
+  check mount mount_volume test "$MNT"
+  check bpf-trace-counts bpf_counts
+  tests/kernel/observe.sh "$CFSCTL" "$MNT" "$METRICS" || failed=1
+  check umount-and-unload unloads
+  exit $failed
+fi
 check mount mount_volume test "$MNT"
 check mount-shown shows_mount
 check rmmod-refused-while-mounted busy_refused
@@ -283,6 +292,10 @@ check survives-daemon-kill survives_kill
 [ $SHORT = 1 ] || CFS_CFSD=$B/daemon/app/cfsd CFS_CFSCTL=$CFSCTL "$B/tests/kernel/outage_test" --gtest_brief=1 || failed=1
 check cache-hits-without-daemon hits_without_daemon
 check killable-without-daemon killable_without_daemon
+if [ $SHORT = 0 ]; then
+  check bpf-trace-counts-again bpf_counts
+  tests/kernel/observe.sh "$CFSCTL" "$MNT" "$METRICS" || failed=1
+fi
 check forced-umount-without-daemon forced_umount_without_daemon
 check no-requests-left no_requests_left
 check umount-and-unload unloads

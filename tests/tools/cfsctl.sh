@@ -75,11 +75,11 @@ refuses unknown-option 2 "unknown option 'colour'" mount_fuse "vol1@$MASTER" "$T
 refuses bad-number 2 "attrvalid" mount_fuse "vol1@$MASTER" "$T/mnt" -o attrvalid=soon
 refuses bad-frontend 2 "auto, kernel or fuse" "$CFSCTL" mount "vol1@$MASTER" "$T/mnt" --frontend floppy
 refuses too-many-replicas 2 "replicas" "$CFSCTL" cluster up --dir "$DIR" --replicas 3 --datanodes 1
-for command in "" mount umount mounts status stats requests module "module load" cluster "cluster up" version; do
+for command in "" mount umount mounts status stats requests module "module load" cluster "cluster up" version top trace profile doctor bench report log-level latency; do
   # shellcheck disable=SC2086
   check "help-${command:-cfsctl}" sh -c "\"$CFSCTL\" $command --help | grep -q ."
 done
-for command in mount umount mounts status stats requests module cluster version; do
+for command in mount umount mounts status stats requests module cluster version top trace profile doctor bench report log-level latency; do
   check "help-example-$command" sh -c "\"$CFSCTL\" $command --help | grep -q '^  cfsctl $command'"
 done
 
@@ -92,6 +92,13 @@ refuses stats-not-mounted 1 "not a mount of CubeFS" "$CFSCTL" stats "$T/mnt"
 # ---- no daemon, no module
 refuses status-no-daemon 3 "cfsd is not running" "$CFSCTL" status
 refuses requests-no-daemon 3 "cfsd is not running" "$CFSCTL" requests
+for command in top trace profile "log-level debug"; do
+  # shellcheck disable=SC2086
+  refuses "${command%% *}-no-daemon" 3 "cfsd is not running" "$CFSCTL" $command
+done
+check doctor-no-daemon sh -c "\"$CFSCTL\" doctor --json >'$T/doctor'; [ \$? = 1 ] && grep -q 'cfsd is not running' '$T/doctor'"
+refuses trace-bad-latency 2 "'soon' is no latency" "$CFSCTL" trace --slow soon
+refuses bench-not-mounted 1 "not a mount of CubeFS" "$CFSCTL" bench "$T/mnt"
 check mounts-no-daemon "$CFSCTL" mounts
 check version-no-daemon sh -c "\"$CFSCTL\" version | grep -q 'not running'"
 refuses cluster-status-none 3 "no cluster is running" "$CFSCTL" cluster status --dir "$DIR"

@@ -109,6 +109,29 @@ survives_unmount() {
   [ -z "$(metrics | grep '^cubefs_mounts{')" ] && [ "$(value "$name")" -ge "$before" ]
 }
 
+json() { python3 -c "import json,sys; d=json.load(sys.stdin); $1"; }
+doctor_knows_the_cluster() {
+  "$CFSCTL" doctor --json >"$T/doctor" || { cat "$T/doctor"; return 1; }
+  json 's = {c["check"]: c for c in d["checks"]}; assert all(s[k]["state"] == "ok" for k in ("daemon", "masters", "meta nodes", "data nodes", "mount vol1")), s' <"$T/doctor"
+}
+# A master that nobody is behind: named, and with what to do.
+doctor_names_the_dead() {
+  "$CFSCTL" doctor --master 127.0.0.1:1 --json >"$T/doctor"
+  json 'c = [c for c in d["checks"] if c["check"] == "masters"][0]; assert c["state"] == "warning" and "127.0.0.1:1" in c["text"] and c["next"], c' <"$T/doctor"
+}
+bench_leaves_nothing() {
+  "$CFSCTL" bench "$T/mnt" --size 2 --files 5 --json | json 'assert len(d["steps"]) == 6 and all(s["duration_ns"] > 0 for s in d["steps"])' &&
+    [ -z "$(find "$T/mnt" -name '.cfsctl-bench*')" ]
+}
+log_level_changes() {
+  "$CFSCTL" log-level debug --json | json 'assert d["level"] == "debug"' && "$CFSCTL" log-level info && ! "$CFSCTL" log-level loud 2>/dev/null
+}
+report_has_no_secrets() {
+  echo 'mount with accessKey=AKIAVERYSECRET and "clientToken": "VERYSECRET2", Bearer VERYSECRET3 end-of-line' >>"$T/cfsd.log"
+  "$CFSCTL" report --output "$T/report.tar.gz" --json | json 'assert d["size_bytes"] > 500' && mkdir "$T/report" &&
+    tar -xzf "$T/report.tar.gz" -C "$T/report" && grep -q end-of-line "$T/report/cfsd.log" &&
+    ! grep -r VERYSECRET "$T/report" && grep -q '"vol1"' "$T/report/mounts.json" && [ "$(stat -c %a "$T/report.tar.gz")" = 600 ]
+}
 names_by_convention() { metrics >"$T/metrics" && [ -s "$T/metrics" ] && promtool check metrics <"$T/metrics"; }
 all_names_typed() { metrics | awk '/^[a-z]/ { sub(/[{ ].*/, ""); print }' | grep -v '^cubefs_\|^process_' && return 1; return 0; }
 refuses_foreign_host() { [ "$(curl -s -o /dev/null -w '%{http_code}' -H 'Host: evil.example' "http://$METRICS/metrics")" = 403 ]; }
@@ -124,6 +147,15 @@ check only-our-names all_names_typed
 check foreign-host-refused refuses_foreign_host
 check bad-address-refused refuses_bad_address
 check requests-counted requests_grow
+check status-page sh -c "curl -sf 'http://$METRICS/' | grep -q '<title>CubeFS client</title>'"
+check dashboard-is-json python3 -m json.tool dashboards/grafana.json /dev/null
+check doctor doctor_knows_the_cluster
+check doctor-names-the-dead doctor_names_the_dead
+check bench bench_leaves_nothing
+check top sh -c "'$CFSCTL' top --count 2 --interval 0.2 | grep -q '^vol1 *fuse *ready'"
+check trace-says-why sh -c "! '$CFSCTL' trace --seconds 1 2>'$T/err' && grep -q 'no BPF program' '$T/err'"
+check log-level log_level_changes
+check report report_has_no_secrets
 check prometheus-config configure_prometheus
 start prometheus prometheus --config.file="$T/prometheus.yml" --storage.tsdb.path="$T/tsdb" --web.listen-address="$PROM"
 check prometheus-runs until_ok 30 curl -sf "http://$PROM/-/ready"

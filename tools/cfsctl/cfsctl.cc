@@ -54,6 +54,13 @@ int run(int argc, char** argv, Context& context) {
   add_stats(cli, context);
   add_requests(cli, context);
   add_latency(cli, context);
+  add_top(cli, context);
+  add_trace(cli, context);
+  add_profile(cli, context);
+  add_doctor(cli, context);
+  add_bench(cli, context);
+  add_report(cli, context);
+  add_log(cli, context);
   add_version(cli, context);
   try {
     cli.parse(argc, argv);

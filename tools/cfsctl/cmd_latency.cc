@@ -5,32 +5,12 @@
 ///          since this daemon attached. Measured in the kernel by BPF, so the time a request waits
 ///          for a daemon is in it. Keys of --json are stable; its buckets double.
 /// Failure  Exit code 3 without a daemon, 1 when no BPF program is attached (and why).
-#include <array>
-#include <cstdio>
 #include <iostream>
 
 #include "tools/cfsctl/daemon_link.h"
 
 namespace cfs::ctl {
 namespace {
-
-/// Three significant digits with the unit that fits.
-std::string human_ns(std::int64_t ns) {
-  struct Unit {
-    double ns;
-    const char* name;
-  };
-  constexpr std::array<Unit, 3> kUnits{{{1e9, "s"}, {1e6, "ms"}, {1e3, "us"}}};
-  std::array<char, 32> text{};
-  for (const Unit& unit : kUnits) {
-    if (static_cast<double>(ns) < unit.ns) continue;
-    const double value = static_cast<double>(ns) / unit.ns;
-    const int decimals = value < 10 ? 2 : (value < 100 ? 1 : 0);
-    std::snprintf(text.data(), text.size(), "%.*f %s", decimals, value, unit.name);
-    return text.data();
-  }
-  return std::to_string(ns) + " ns";
-}
 
 void print(const Json& operations) {
   std::vector<std::vector<std::string>> rows;

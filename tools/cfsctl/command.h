@@ -33,6 +33,13 @@ void add_latency(CLI::App& cli, Context& context);
 void add_module(CLI::App& cli, Context& context);
 void add_policy(CLI::App& cli, Context& context);
 void add_cluster(CLI::App& cli, Context& context);
+void add_bench(CLI::App& cli, Context& context);
+void add_doctor(CLI::App& cli, Context& context);
+void add_log(CLI::App& cli, Context& context);
+void add_profile(CLI::App& cli, Context& context);
+void add_report(CLI::App& cli, Context& context);
+void add_top(CLI::App& cli, Context& context);
+void add_trace(CLI::App& cli, Context& context);
 void add_version(CLI::App& cli, Context& context);
 
 /// mount.cubefs, as mount(8) calls it. Returns mount(8)'s exit codes.

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <iostream>
 
@@ -81,6 +82,23 @@ std::string human_bytes(std::uint64_t bytes) {
   char text[32];
   std::snprintf(text, sizeof(text), unit == 0 ? "%.0f %s" : "%.1f %s", value, kUnits[unit]);
   return text;
+}
+
+std::string human_ns(std::int64_t ns) {
+  struct Unit {
+    double ns;
+    const char* name;
+  };
+  constexpr std::array<Unit, 3> kUnits{{{1e9, "s"}, {1e6, "ms"}, {1e3, "us"}}};
+  std::array<char, 32> text{};
+  for (const Unit& unit : kUnits) {
+    if (static_cast<double>(ns) < unit.ns) continue;
+    const double value = static_cast<double>(ns) / unit.ns;
+    const int decimals = value < 10 ? 2 : (value < 100 ? 1 : 0);
+    std::snprintf(text.data(), text.size(), "%.*f %s", decimals, value, unit.name);
+    return text.data();
+  }
+  return std::to_string(ns) + " ns";
 }
 
 Progress::Progress(std::string text) : text_(std::move(text)) {

@@ -44,6 +44,8 @@ enum class Tone { kGood, kBad, kPlain };
 [[nodiscard]] std::string tinted(const std::string& text, Tone tone);
 
 [[nodiscard]] std::string human_bytes(std::uint64_t bytes);
+/// Three significant digits with the unit that fits.
+[[nodiscard]] std::string human_ns(std::int64_t ns);
 
 /// "text ... 3 s" on stderr while a wait lasts longer than a second.
 class Progress {

@@ -1,0 +1,154 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Runs inside the guest on a mount, with a daemon that has a BPF program attached: each tool causes a known event and finds it.
+#   tests/kernel/observe.sh CFSCTL MOUNT METRICS_ADDRESS
+# If it fails, an operator looks at a tool that does not show what happens.
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+CFSCTL=$1 MNT=$2 METRICS=$3
+T=$(mktemp -d)
+failed=0
+trap 'rm -rf "$T"' EXIT
+
+# check NAME COMMAND...: one test
+check() {
+  local name=$1 out
+  shift
+  if out=$("$@" 2>&1); then
+    echo "ok $name"
+  else
+    echo "not ok $name - ${out//$'\n'/$'\n  '}"
+    failed=1
+  fi
+}
+
+events=/sys/kernel/tracing/events/cubefs
+# traced COMMAND...: run it with all tracepoints on; the trace is in $T/trace
+traced() {
+  echo >/sys/kernel/tracing/trace
+  echo 1 >$events/enable
+  "$@" >/dev/null 2>&1
+  echo 0 >$events/enable
+  cat /sys/kernel/tracing/trace >"$T/trace"
+}
+
+# One request is queued by its caller, sent, and done, under one id.
+one_id_joins_a_request() {
+  local id
+  traced stat "$MNT/no-such-name"
+  id=$(sed -n 's/.* stat-.*cfs_request_queued:.* id=\([0-9]*\) op=LOOKUP.*/\1/p' "$T/trace")
+  [ -n "$id" ] && [ "$id" != 0 ] && grep -q "cfs_request_sent:.* id=$id " "$T/trace" &&
+    grep -q "cfs_request_done:.* id=$id op=LOOKUP .* res=-2 latency_ns=[1-9]" "$T/trace" &&
+    grep -q "cfs_cache:.* name absent" "$T/trace" && return
+  cat "$T/trace"
+  return 1
+}
+
+# A packet has one number from its connection to its answer, with the node and a latency; dev is what stat says.
+packets_are_traced() {
+  local req dev
+  traced dd if=/dev/urandom of="$MNT/traced" bs=300k count=1 conv=fsync
+  req=$(sed -n 's/.*cfs_packet_sent:.* req=\([0-9]*\) .* op=0x3 .*/\1/p' "$T/trace" | head -1)
+  dev=$(printf 'dev=%#x' "$(stat -c %d "$MNT/traced")")
+  [ -n "$req" ] && grep -q "cfs_packet: $dev .* req=$req node=[1-9].* err=0 result=0xf0 latency_ns=[1-9]" "$T/trace" && return
+  cat "$T/trace"
+  return 1
+}
+
+cache_hits_are_told() {
+  stat "$MNT/traced" >/dev/null && traced stat "$MNT/traced" && grep -q "cfs_cache:.* attr hit" "$T/trace"
+}
+
+json() { python3 -c "import json,sys; d=json.load(sys.stdin); $1"; }
+
+profile_knows_the_process() {
+  sh -c "echo \$\$ >$T/pid; exec stat $MNT/none-1 $MNT/none-2 $MNT/none-3" >/dev/null 2>&1
+  "$CFSCTL" profile "$(cat "$T/pid")" --json | tee "$T/out" |
+    json 'assert [g["count"] for g in d["groups"] if g["op"] == "lookup"] == [3]' || { cat "$T/out"; return 1; }
+}
+profile_knows_the_nodes() {
+  "$CFSCTL" profile --by node --json |
+    json 'assert any(g["op"] == "append" and ":" in g["name"] and g["count"] > 0 for g in d["groups"])'
+}
+profile_refuses_strangers() { ! "$CFSCTL" profile no-such-cgroup 2>/dev/null; }
+
+# trace shows a request with its caller and what it waited for, and the packet behind it.
+trace_shows_requests() {
+  "$CFSCTL" trace --slow 0 --seconds 3 --json >"$T/events" &
+  local pid=$!
+  sleep 1
+  stat "$MNT/none-traced" >/dev/null 2>&1
+  dd if=/dev/urandom of="$MNT/traced" bs=300k count=1 conv=fsync 2>/dev/null
+  wait $pid || return 1
+  python3 - "$T/events" <<'PY' || { cat "$T/events"; return 1; }
+import json, sys
+events = [json.loads(line) for line in open(sys.argv[1])]
+lookup = [e for e in events if e["kind"] == "request" and e["op"] == "lookup" and e["comm"] == "stat"]
+assert lookup and lookup[0]["result"] == -2 and lookup[0]["queued_ns"] + lookup[0]["served_ns"] == lookup[0]["latency_ns"]
+assert any(e["kind"] == "packet" and e["op"] == "append" and ":" in e["node"] for e in events)
+PY
+}
+trace_is_quiet_when_fast() { [ -z "$("$CFSCTL" trace --slow 1000s --seconds 1)" ]; }
+
+top_shows_rates() {
+  ( for _ in $(seq 30); do stat "$MNT/none-$RANDOM" >/dev/null 2>&1; sleep 0.1; done ) &
+  "$CFSCTL" top --count 1 --interval 2 --json | json 'assert any(o["op"] == "lookup" and o["per_s"] > 0 for o in d["operations"]); assert d["mounts"][0]["meta_requests_per_s"] > 0'
+}
+doctor_finds_all_well() {
+  "$CFSCTL" doctor --json >"$T/doctor"
+  json 's = {c["check"]: c["state"] for c in d["checks"]}; assert d["well"] and all(s[k] == "ok" for k in ("module", "btf", "bpf", "daemon", "masters", "data nodes", "meta nodes")), s' <"$T/doctor" || { cat "$T/doctor"; return 1; }
+}
+bench_runs_and_leaves_nothing() { "$CFSCTL" bench "$MNT" --size 4 --files 10 && ! ls -A "$MNT" | grep -q cfsctl-bench; }
+
+# Every name that the dashboards and alerts use is served when a kernel mount works.
+dashboards_name_what_is_served() {
+  curl -sf "http://$METRICS/metrics" >"$T/metrics" || return 1
+  sed -n 's/^# TYPE \([a-z_]*\) .*/\1/p' "$T/metrics" | sort -u >"$T/names"
+  grep -oh 'cubefs_[a-z_]*' dashboards/* | sed 's/_\(bucket\|sum\|count\)$//' | sort -u | grep -v '^cubefs_client$' >"$T/used"
+  [ -s "$T/used" ] && [ -z "$(comm -13 "$T/names" "$T/used" | tee /dev/stderr)" ]
+}
+node_latency_is_served() { curl -sf "http://$METRICS/metrics" | grep -q '^cubefs_data_packet_duration_seconds_count{node="[0-9.]*:[0-9]*",kind="append"} [1-9]'; }
+
+# script NAME PATTERN COMMAND...: the bpftrace script shows what the command does. Starting takes ten seconds here.
+script() {
+  local name=$1 pattern=$2 pid
+  shift 2
+  timeout -s INT 90 bpftrace "tools/bpftrace/$name.bt" >"$T/$name" 2>&1 &
+  pid=$!
+  for _ in $(seq 300); do
+    [ -s "$T/$name" ] && grep -qv '^Attaching' "$T/$name" && break
+    sleep 0.2
+  done
+  "$@" >/dev/null 2>&1
+  sleep 1
+  kill -INT "$(pgrep -P $pid -x bpftrace)"
+  wait $pid
+  grep -Eq "$pattern" "$T/$name" && return
+  cat "$T/$name"
+  return 1
+}
+write_file() { dd if=/dev/urandom of="$MNT/traced" bs=300k count=1 conv=fsync; }
+misses() { stat "$MNT/none-a" "$MNT/none-b"; }
+every_script_parses() {
+  local f
+  for f in tools/bpftrace/*.bt; do bpftrace -d "$f" >/dev/null 2>"$T/err" || { cat "$T/err"; return 1; }; done
+}
+
+check one-id-joins-a-request one_id_joins_a_request
+check packets-are-traced packets_are_traced
+check cache-hits-are-told cache_hits_are_told
+check profile-process profile_knows_the_process
+check profile-nodes profile_knows_the_nodes
+check profile-refuses-strangers profile_refuses_strangers
+check trace-shows-requests trace_shows_requests
+check trace-quiet trace_is_quiet_when_fast
+check top-shows-rates top_shows_rates
+check doctor-well doctor_finds_all_well
+check bench bench_runs_and_leaves_nothing
+check metrics-of-nodes node_latency_is_served
+check dashboards-names dashboards_name_what_is_served
+check bpftrace-scripts-parse every_script_parses
+check bpftrace-latency script cfslatency '@usecs\[4\]' misses
+check bpftrace-nodes script cfsnodes '@usecs\[[0-9]+\]' write_file
+check bpftrace-cache script cfscache '@misses\[stat, name\]' misses
+exit $failed
