@@ -130,7 +130,7 @@ report_has_no_secrets() {
   echo 'mount with accessKey=AKIAVERYSECRET and "clientToken": "VERYSECRET2", Bearer VERYSECRET3 end-of-line' >>"$T/cfsd.log"
   "$CFSCTL" report --output "$T/report.tar.gz" --json | json 'assert d["size_bytes"] > 500' && mkdir "$T/report" &&
     tar -xzf "$T/report.tar.gz" -C "$T/report" && grep -q end-of-line "$T/report/cfsd.log" &&
-    ! grep -r VERYSECRET "$T/report" && grep -q '"vol1"' "$T/report/mounts.json" && [ "$(stat -c %a "$T/report.tar.gz")" = 600 ]
+    ! grep -r VERYSECRET "$T/report" && grep -q '"vol1@' "$T/report/mounts.json" && [ "$(stat -c %a "$T/report.tar.gz")" = 600 ]
 }
 names_by_convention() { metrics >"$T/metrics" && [ -s "$T/metrics" ] && promtool check metrics <"$T/metrics"; }
 all_names_typed() { metrics | awk '/^[a-z]/ { sub(/[{ ].*/, ""); print }' | grep -v '^cubefs_\|^process_' && return 1; return 0; }
