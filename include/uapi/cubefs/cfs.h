@@ -43,8 +43,8 @@
  *   1.1  CFS_LOOKUP_EXTENTS with CFS_ATTR_EXTENTS; CFS_RENAME_TARGET_KNOWN and the modes in rename; CFS_OP_TMPFILE;
  *        CFS_IOC_ABORT; four counts in struct cfs_stats. All are hints or new numbers: a 1.0 daemon ignores unknown
  *        request flags and answers ENOSYS to an unknown operation, which fails O_TMPFILE; a 1.0 kernel sends none of them.
- *   1.2  cfs_counters.volume, CFS_EV_CONN_SILENT, CFS_EV_PREFETCH, three counts in struct cfs_stats. An older daemon fills no cache and answers
- *        the events without doing anything; an older kernel leaves volume 0.
+ *   1.2  cfs_counters.volume, CFS_EV_CONN_SILENT, CFS_EV_PREFETCH, a time in CFS_IOC_CLOSE, four counts in struct cfs_stats.
+ *        An older daemon fills no cache and does nothing for the events; an older kernel leaves volume 0.
  */
 #ifndef _UAPI_CUBEFS_CFS_H
 #define _UAPI_CUBEFS_CFS_H
@@ -435,7 +435,7 @@ struct cfs_stats {		/* CFS_IOC_STATS: of one session; since mount */
 	__u64 cache_hits;		/* names answered from the metadata cache, without a request */
 	__u64 cache_absent_hits;	/* the same, of names that do not exist */
 	__u64 cache_misses;		/* names that a policy could not answer */
-	__u64 reserved[1];
+	__u64 reserved;
 };
 
 #define CFS_IOC_ATTACH		_IOWR('C', 0x01, struct cfs_attach)
