@@ -236,6 +236,13 @@ static inline void cfs_open_grant(struct inode *inode, u32 open_ms)
 
 int cfs_policy_init(void);
 
+/* For programs; declared for the checkers only. */
+struct cfs_policy_ctx;
+int cfs_policy_fetch(struct cfs_policy_ctx *ctx, void *p__map);
+int cfs_policy_rule(struct cfs_policy_ctx *ctx, void *p__map);
+int cfs_policy_grant(struct cfs_policy_ctx *ctx, u32 entry_ms, u32 attr_ms, u32 open_ms);
+int cfs_policy_prefetch(struct cfs_policy_ctx *ctx);
+
 /* ---- dir.c, xattr.c, acl.c, export.c ---- */
 /* What a new inode inherits; NULL: none. */
 struct cfs_new_acls {

@@ -155,12 +155,6 @@ static int cfs_fetch_attr(struct cfs_policy_ctx *ctx, struct bpf_map *map)
 }
 
 /* ---- kfuncs ---- */
-__bpf_kfunc int cfs_policy_fetch(struct cfs_policy_ctx *ctx, void *p__map);
-__bpf_kfunc int cfs_policy_rule(struct cfs_policy_ctx *ctx, void *p__map);
-__bpf_kfunc int cfs_policy_grant(struct cfs_policy_ctx *ctx, u32 entry_ms, u32 attr_ms,
-				 u32 open_ms);
-__bpf_kfunc int cfs_policy_prefetch(struct cfs_policy_ctx *ctx);
-
 __bpf_kfunc_start_defs();
 
 /* The suffix tells the verifier to want a map. */
