@@ -311,12 +311,13 @@ Task<Result<void>> DataFile::overwrite(ExtentKey key, std::uint64_t offset, std:
 Task<Result<void>> DataFile::push() {
   sending_ = true;
   std::string data = std::exchange(buffer_, {});
-  const auto sent = co_await send(std::move(data), buffer_at_);
+  const auto sent = co_await send(data, buffer_at_);
   sending_ = false;
+  if (!sent) buffer_ = std::move(data);  // not the writer may have asked: it is to hear of it
   co_return sent;
 }
 
-Task<Result<void>> DataFile::send(std::string data, std::uint64_t at) {
+Task<Result<void>> DataFile::send(std::string_view data, std::uint64_t at) {
   for (std::uint64_t done = 0; done < data.size();) {
     const ExtentMap::Slice s = map_.slice(at + done, data.size() - done);
     const std::uint64_t n =
@@ -401,6 +402,9 @@ Task<Result<void>> DataFile::flush() {
 
 Task<Result<Attr>> DataFile::truncate(std::uint64_t size) {
   const auto lock = co_await mutex_.lock();
+  // what is cut off needs no place, which may be why it is cut off
+  if (!buffer_.empty() && size < buffer_at_ + buffer_.size())
+    buffer_.resize(size > buffer_at_ ? size - buffer_at_ : 0);
   const auto flushed = co_await flush_locked();
   if (!flushed) co_return flushed.error();
   auto attr = co_await volume_.truncate(ino_, size);

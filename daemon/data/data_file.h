@@ -2,13 +2,15 @@
 /// DataFile: the bytes of one file, from user space.
 ///
 /// Purpose  What the FUSE front end reads and writes: gathers contiguous writes into packets of up
-/// to 1 MiB, small files into a
-///          tiny extent, overwrites in place, commits keys in order.
+///          to 1 MiB, small files into a tiny extent, overwrites in place, commits keys in order.
 /// Threads  The loop's. One writer at a time per file (a mutex inside); reads run beside each
-/// other. Lifetime shared_ptr: the open handles of the front end and running calls. Before the last
-/// one goes: flush(). Errors   Result; what a replica can cover is repeated inside until the
-/// volume's retry budget ends. After a failed
-///          flush the bytes are lost and the error is told once.
+///          other.
+/// Lifetime shared_ptr: the open handles of the front end and running calls. Before the last one
+///          goes: flush().
+/// Errors   Result; what a replica can cover is repeated inside until the volume's retry budget
+///          ends. Bytes that could not be sent stay, and every flush() tries them again and fails
+///          until they are sent or cut off, whoever met the error first. They are lost with the
+///          last handle.
 /// Source   CubeFS v3.5.3, sdk/data/stream (extent_handler.go, stream_writer.go, stream_reader.go).
 #pragma once
 
@@ -60,7 +62,7 @@ class DataFile {
   Task<Result<void>> load();
   Task<Result<void>> ready();  // load() once
   Task<Result<void>> push();   // buffer_ to the data nodes
-  Task<Result<void>> send(std::string data, std::uint64_t at);
+  Task<Result<void>> send(std::string_view data, std::uint64_t at);
   Task<Result<void>> commit();
   Task<Result<void>> flush_locked();
   Task<Result<void>> append(std::uint64_t offset, std::string_view data);

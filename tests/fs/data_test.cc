@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "fs.h"
+#include "mini.h"
 
 using namespace fs_test;  // NOLINT: tests only
 
@@ -341,4 +342,22 @@ TEST_F(Data, CopyTool) {
   std::string cmd =
       "cp '" + p("src") + "' '" + p("dst") + "' && cmp '" + p("src") + "' '" + p("dst") + "'";
   EXPECT_EQ(::system(cmd.c_str()), 0);
+}
+
+/// Without room: who reads, and so makes the client send what others wrote, must not use up their error.
+TEST_F(Data, AReaderDoesNotTakeTheWritersError) {
+  ASSERT_NE(std::getenv("CFS_TEST_MASTER"), nullptr);
+  Fd writer(p("f"), O_RDWR | O_CREAT), reader(p("f"), O_RDONLY | O_DIRECT);
+  ask_mini("/mini/fault?action=knob&knob=full&value=all");
+  alignas(4096) static char buffer[4096];
+  const long wrote = sys(::pwrite(writer.get(), pattern(100000, 3).data(), 100000, 0));
+  const long read = sys(::pread(reader.get(), buffer, sizeof(buffer), 0));
+  const long synced = sys(::fsync(writer.get()));
+  ask_mini("/mini/fault?action=knob&knob=full&value=0");
+  EXPECT_TRUE(wrote == 100000 || wrote == -ENOSPC) << wrote;
+  EXPECT_TRUE(wrote == -ENOSPC || synced == -ENOSPC) << synced << ", the reader got " << read;
+  write_all(writer.get(), pattern(100000, 4), 0);
+  ASSERT_EQ(sys(::fsync(writer.get())), 0);
+  drop_caches();
+  EXPECT_EQ(read_file(p("f")), pattern(100000, 4));
 }
