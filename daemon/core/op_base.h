@@ -13,6 +13,13 @@
 
 namespace cfs {
 
+/// `co_await settle_time()`: time to finish or to take back what cannot stay as it is, when the
+/// operation's is over.
+inline auto settle_time() {
+  constexpr std::int64_t kSettleMs = 5000;
+  return grant_until(Loop::now_ms() + kSettleMs);
+}
+
 class NameOp {
  protected:
   NameOp(MetaOps& ops, Progress& progress, ProgressOp op, std::uint64_t print)
@@ -20,10 +27,6 @@ class NameOp {
 
   /// Servers remember unique ids for 300 s: after this age a repeated unlink might count twice.
   static constexpr std::int64_t kUniqMemoryS = 240;
-
-  /// Time to finish or to take back what cannot stay as it is, when the operation's is over.
-  static constexpr std::int64_t kSettleMs = 5000;
-  static auto settle_time() { return grant_until(Loop::now_ms() + kSettleMs); }
 
   static Error stopped() { return make_error(ECANCELED, "abandoned"); }
   /// Finish with success.

@@ -118,6 +118,7 @@ Task<Result<Attr>> RenameOp::swapped_for(Ino was) {
   Result<Attr> done = make_error(EIO, {});
   const bool before = was == 0 || was == r.ino;
   if (!before && was != r.old_ino) {
+    co_await settle_time();
     Result<wire::InodeInfo> info = co_await ops_.inode(was);
     if (info.ok() && S_ISDIR(wire::from_go_mode(info->mode))) {
       Answer<wire::InoReply> back = co_await ops_.update_dentry(args_.new_dir, args_.new_name, was);
@@ -133,13 +134,14 @@ Task<Result<Attr>> RenameOp::swapped_for(Ino was) {
   co_return done;
 }
 
-/// The target is another one than was seen first.
+/// The target is another one than was seen first: undoing gives the name back to it. False: there is
+/// no id to take its link with, which stays then.
 Task<bool> RenameOp::expect_target(Ino ino) {
-  Result<std::uint64_t> uniq = co_await ops_.uniq_id(ino);
-  if (!uniq.ok()) co_return false;
   log_.record().old_ino = ino;
-  log_.record().uniq_old = *uniq;
-  co_return true;
+  log_.record().uniq_old = 0;
+  Result<std::uint64_t> uniq = co_await ops_.uniq_id(ino);
+  if (uniq.ok()) log_.record().uniq_old = *uniq;
+  co_return uniq.ok();
 }
 
 Task<Result<Attr>> RenameOp::name_refused(std::uint8_t result, bool lost, Error error) {
@@ -255,8 +257,9 @@ Task<Result<Attr>> RenameOp::take_own_link() {
 
 Task<Result<Attr>> RenameOp::finish_target() {
   if (!replaces_file()) co_return succeed(nothing_replaced());
-  if (!log_.write(Step::kTargetUnlink)) co_return stopped();
   const ProgressRecord& r = log_.record();
+  if (r.uniq_old == 0) co_return succeed(Attr{.ino = r.old_ino, .mode = r.old_mode, .nlink = 1});
+  if (!log_.write(Step::kTargetUnlink)) co_return stopped();
   Result<Attr> left = co_await take_link(r.old_ino, r.uniq_old, Step::kTargetUnlink);
   if (!left.ok() && ends_here(left.error())) co_return left;
   if (!left.ok()) {

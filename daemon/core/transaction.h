@@ -5,7 +5,7 @@
 /// Threads  The loop's.
 /// Lifetime Within one operation; the server rolls an abandoned transaction back after its timeout.
 /// Failure  Any part that is not Ok leads to a rollback, unlike the Go client, which commits after
-///          some refusals and so loses whole directories (see docs/posix differences of rmdir).
+///          some refusals and so loses whole directories.
 /// Source   CubeFS v3.5.3 proto/transaction.go, sdk/meta/operation.go, metanode/transaction.go.
 #pragma once
 

@@ -278,9 +278,11 @@ Task<Result<Attr>> Trash::move_as(Ino dir, std::string name, bool is_dir, Ino to
 Task<Result<Attr>> Trash::keep_if_empty(Ino dir, std::string name, Ino to, std::string target,
                                         Attr moved, Progress& progress) {
   if (target.find(kSlash) == std::string::npos) co_return moved;
+  co_await settle_time();
   Result<wire::InodeInfo> info = co_await ops_.inode(moved.ino);
-  if (!info.ok() && info.error().code == ESHUTDOWN) co_return info.error();
-  if (!info.ok() || check_empty(*info).ok()) co_return moved;
+  if (!info.ok() && info.error().code == ENOENT) co_return moved;
+  if (!info.ok()) co_return info.error();
+  if (check_empty(*info).ok()) co_return moved;
   Result<wire::LookupReply> there = co_await ops_.lookup(to, target);
   if (!there.ok() && there.error().code == ESHUTDOWN) co_return there.error();
   if (!there.ok() || there->ino != moved.ino) co_return moved;
