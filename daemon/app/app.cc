@@ -95,7 +95,11 @@ Result<void> App::start_metrics() {
   if (options_.metrics.empty()) return {};
   auto server = HttpServer::listen(*loop_, options_.metrics,
                                    [this](const std::string& path) { return page(path); });
-  if (!server) return server.error();
+  if (!server && server.code() == EINVAL) return server.error();
+  if (!server) {  // mounts are worth more than their numbers
+    spdlog::error("no metrics: {}", server.error().text());
+    return {};
+  }
   http_ = std::move(server).value();
   http_->start();
   return {};
