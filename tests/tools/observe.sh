@@ -127,9 +127,15 @@ log_level_changes() {
   "$CFSCTL" log-level debug --json | json 'assert d["level"] == "debug"' && "$CFSCTL" log-level info && ! "$CFSCTL" log-level loud 2>/dev/null
 }
 report_has_no_secrets() {
-  echo 'mount with accessKey=AKIAVERYSECRET and "clientToken": "VERYSECRET2", Bearer VERYSECRET3 end-of-line' >>"$T/cfsd.log"
+  cat >>"$T/cfsd.log" <<'EOF'
+mount with accessKey=AKIAVERYSECRET and "clientToken": "VERYSECRET2", Bearer VERYSECRET3 end-of-line
+Authorization: Bearer VERYSECRET4
+"secretKey2": "VERYSECRET5", access_key_1=VERYSECRET6 password='a VERYSECRET7'
+{\"accessKey\": \"VERYSECRET8\"} run with --password VERYSECRET9 in /mnt
+EOF
   "$CFSCTL" report --output "$T/report.tar.gz" --json | json 'assert d["size_bytes"] > 500' && mkdir "$T/report" &&
     tar -xzf "$T/report.tar.gz" -C "$T/report" && grep -q end-of-line "$T/report/cfsd.log" &&
+    grep -q "in /mnt" "$T/report/cfsd.log" && ! "$CFSCTL" report --output "$T/report.tar.gz" 2>/dev/null &&
     ! grep -r VERYSECRET "$T/report" && grep -q '"vol1@' "$T/report/mounts.json" && [ "$(stat -c %a "$T/report.tar.gz")" = 600 ]
 }
 names_by_convention() { metrics >"$T/metrics" && [ -s "$T/metrics" ] && promtool check metrics <"$T/metrics"; }

@@ -2,10 +2,11 @@
 /// cfsctl report: one archive for a bug report.
 ///
 /// Purpose  Collects what the other commands say, the kernel's and the daemon's last log lines, the
-///          module's parameters and the host's versions in DIR.tar.gz. File names and contents of the
-///          volumes are not in it. Values that could be secrets are replaced: keys, tokens,
-///          passwords, whatever they stand in.
-/// Lifetime The archive stays with the caller; mode 0600. The directory it is made from is removed.
+///          module's parameters and the host's versions in DIR.tar.gz. Contents of files are not in
+///          it, names only where a log line tells one. Values that could be secrets are replaced:
+///          keys, tokens, passwords, whatever they stand in.
+/// Lifetime The archive stays with the caller: a new file, mode 0600. The directory it is made from
+///          is removed.
 /// Failure  What cannot be collected is noted in the archive; exit code 1 when there is none.
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -35,12 +36,16 @@ struct Args {
 
 /// Keys, tokens and passwords, as options, JSON members or settings.
 std::string without_secrets(const std::string& text) {
-  static const std::regex secret(
-      R"re(((?:access|secret|auth|client|token|ticket|password|passwd|pass)[-_A-Za-z]*"?[ \t]*[:=][ \t]*)("[^"]*"|[^\s,;&"]+))re",
-      std::regex::icase);
-  static const std::regex bearer(R"re((Bearer|Basic)\s+[A-Za-z0-9+/=._-]+)re", std::regex::icase);
-  return std::regex_replace(std::regex_replace(text, secret, "$1[removed]"), bearer,
-                            "$1 [removed]");
+  static const std::regex bearer(R"re((Bearer|Basic)\s+[A-Za-z0-9+/=._~-]+)re", std::regex::icase);
+  static const std::string word =
+      R"re((?:access|secret|auth|client|token|ticket|password|passwd|pass)[-_A-Za-z0-9]*)re";
+  static const std::string value = R"re((\\"[^"]*\\"|"[^"]*"|'[^']*'|[^\s,;&"\\]+))re";
+  static const std::regex setting("(" + word + R"re(\\?["']?[ \t]*[:=][ \t]*))re" + value,
+                                  std::regex::icase);
+  static const std::regex option("(--" + word + R"re([ \t]+))re" + value, std::regex::icase);
+  std::string out = std::regex_replace(text, bearer, "[removed]");
+  out = std::regex_replace(out, setting, "$1[removed]");
+  return std::regex_replace(out, option, "$1[removed]");
 }
 
 /// Standard output and errors of a program, its end if there is much of it.
@@ -73,9 +78,17 @@ std::string output_of(const std::vector<std::string>& arguments) {
   return text;
 }
 
+/// A file's end.
 std::string file_text(const std::string& path) {
   std::ifstream in(path);
   if (!in) return path + ": " + std::strerror(errno) + "\n";
+  if (in.seekg(0, std::ios::end) && in.tellg() > std::streamoff{kOutputMax}) {
+    in.seekg(-std::streamoff{kOutputMax}, std::ios::end);
+  } else {
+    in.clear();
+    in.seekg(0);
+    in.clear();
+  }
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
@@ -129,6 +142,14 @@ std::string default_name() {
 int run_report(const Context& context, const Args& args) {
   const std::string output =
       fs::absolute(args.output.empty() ? default_name() : args.output).string();
+  // not somebody else's file, nor through a link that waits in /tmp
+  const int made =
+      ::open(output.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (made < 0) {
+    return report({kFailed, "no report", output + ": " + std::strerror(errno),
+                   "name a file that does not exist yet with --output"});
+  }
+  ::close(made);
   std::string place = (fs::temp_directory_path() / "cubefs-report-XXXXXX").string();
   if (::mkdtemp(place.data()) == nullptr) {
     return report({kFailed, "no report", std::strerror(errno), "is there space in " + place + "?"});
@@ -144,6 +165,7 @@ int run_report(const Context& context, const Args& args) {
   std::error_code ignored;
   fs::remove_all(place, ignored);
   if (packed.status != 0) {
+    fs::remove(output, ignored);
     return report({kFailed, "no report", packed.errors, "is " + output + " writable?"});
   }
   if (args.json) {

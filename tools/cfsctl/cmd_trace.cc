@@ -4,7 +4,7 @@
 /// Purpose  Asks the daemon again and again for what the BPF program reported: one line for each
 ///          request (how long it waited for a daemon, how long that took, who caused it) and each
 ///          packet to a data node. Nothing is slowed down by it; events beyond what the daemon keeps
-///          between two questions (1024) are lost, and that is said.
+///          between two questions (1024) are lost.
 /// Failure  Exit code 3 without a daemon, 1 when no BPF program is attached.
 #include <chrono>
 #include <cstring>
