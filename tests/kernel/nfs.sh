@@ -5,10 +5,12 @@
 #   tests/kernel/nfs.sh MOUNTPOINT REMOUNT_COMMAND...
 # Needs nfs-kernel-server and nfs-common.
 set -u
+cd "$(dirname "$0")/../.." || exit 2
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
 MNT=$1
 shift
 NFS=/mnt/nfs
-rc=0
 PATH=$PATH:/sbin:/usr/sbin
 
 for tool in rpc.nfsd rpc.mountd exportfs mount.nfs4; do
@@ -23,16 +25,6 @@ cleanup() {
   umount /proc/fs/nfsd 2>/dev/null
 }
 trap cleanup EXIT
-check() {
-  local name=$1 out
-  shift
-  if out=$("$@" 2>&1); then
-    echo "ok nfs-$name"
-  else
-    echo "not ok nfs-$name - ${out//$'\n'/; }"
-    rc=1
-  fi
-}
 dropped() { echo 3 >/proc/sys/vm/drop_caches; }
 # fsid=0: the root that clients see; what lies above the mount cannot be exported in this guest.
 export_it() { exportfs -i -o rw,no_root_squash,no_subtree_check,fsid=0 "127.0.0.1:$MNT"; }
@@ -78,18 +70,18 @@ stale_when_gone() {
   ! cat "$NFS/exp/a" 2>/dev/null
 }
 
-check serve serve
+check nfs-serve serve
 start_mountd
-check mount mounted
+check nfs-mount mounted
 mkdir -p "$MNT/exp"
-check volume-to-nfs written_here_is_read_there
-check nfs-to-volume written_there_is_read_here
-check names names
+check nfs-volume-to-nfs written_here_is_read_there
+check nfs-nfs-to-volume written_there_is_read_here
+check nfs-names names
 exec 7<"$NFS/exp/a"
-check handle-after-drop-caches handle_after_drop
+check nfs-handle-after-drop-caches handle_after_drop
 exec 7<&-
-check handle-after-remount handle_after_remount "$@"
-check gone stale_when_gone
-check umount umount "$NFS"
+check nfs-handle-after-remount handle_after_remount "$@"
+check nfs-gone stale_when_gone
+check nfs-umount umount "$NFS"
 rm -rf "$MNT/exp"
-exit $rc
+exit $failed

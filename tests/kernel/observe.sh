@@ -5,22 +5,11 @@
 # If it fails, an operator looks at a tool that does not show what happens.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
 CFSCTL=$1 MNT=$2 METRICS=$3
 T=$(mktemp -d)
-failed=0
 trap 'rm -rf "$T"' EXIT
-
-# check NAME COMMAND...: one test
-check() {
-  local name=$1 out
-  shift
-  if out=$("$@" 2>&1); then
-    echo "ok $name"
-  else
-    echo "not ok $name - ${out//$'\n'/$'\n  '}"
-    failed=1
-  fi
-}
 
 events=/sys/kernel/tracing/events/cubefs
 # traced COMMAND...: run it with all tracepoints on; the trace is in $T/trace

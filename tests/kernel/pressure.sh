@@ -7,20 +7,16 @@
 # finish, every byte has to be right, the kernel log has to be silent.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
 B=$PWD/build/release
 CFSCTL=$B/tools/cfsctl/cfsctl
 MNT=/mnt/cubefs
 GROUP=/sys/fs/cgroup/pressure
 
-until_ok() {
-  local _
-  for _ in $(seq "$1"); do "${@:2}" >/dev/null 2>&1 && return; sleep 0.2; done
-  return 1
-}
-
 start_daemon() {
   (echo "$BASHPID" >$GROUP/cgroup.procs; exec setsid "$B/daemon/app/cfsd" </dev/null >>/tmp/cfsd.log 2>&1) &
-  until_ok 100 "$CFSCTL" status
+  until_ok 20 "$CFSCTL" status
 }
 
 # Ends when the marker is gone; a daemon runs then.
@@ -29,7 +25,7 @@ killer() {
   while [ -e /tmp/pressure ]; do
     sleep 5
     pkill -9 -x cfsd
-    until_ok 50 sh -c '! pgrep -x cfsd'
+    until_ok 10 sh -c '! pgrep -x cfsd'
     start_daemon
     deaths=$((deaths + 1))
   done
@@ -42,7 +38,7 @@ in_guest() {
   local mib=$1 how failed=0
   echo +memory >/sys/fs/cgroup/cgroup.subtree_control
   mkdir -p $GROUP "$MNT" && echo 64M >$GROUP/memory.max || return 1
-  until_ok 100 curl -sf "http://$CUBEFS_HOST_IP:17010/admin/getIp" || return 1
+  until_ok 20 curl -sf "http://$CUBEFS_HOST_IP:17010/admin/getIp" || return 1
   start_daemon || return 1
   "$CFSCTL" mount "test@$CUBEFS_HOST_IP:17010" "$MNT" --owner tester --frontend kernel -q || return 1
   touch /tmp/pressure

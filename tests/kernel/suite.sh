@@ -14,30 +14,8 @@ METRICS=127.0.0.1:9494
 MNT2=/mnt/second
 SHORT=0
 [ "${1:-}" = --short ] && SHORT=1
-failed=0
-
-# check NAME COMMAND...: one test
-check() {
-  local name=$1 out start
-  shift
-  start=$(date +%s)
-  if out=$("$@" 2>&1); then
-    echo "ok $name ($(($(date +%s) - start)) s)"
-  else
-    echo "not ok $name - ${out//$'\n'/$'\n  '}"
-    failed=1
-  fi
-}
-
-# until SECONDS COMMAND...: poll until it succeeds
-until_ok() {
-  local end=$(($(date +%s) + $1))
-  shift
-  until "$@" >/dev/null 2>&1; do
-    [ "$(date +%s)" -lt $end ] || return 1
-    sleep 0.2
-  done
-}
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
 
 # mount_volume VOLUME DIRECTORY [OPTIONS]
 mount_volume() { mkdir -p "$2" && "$CFSCTL" mount "$1@$MASTER" "$2" --owner tester --frontend kernel ${3:+-o "$3"}; }

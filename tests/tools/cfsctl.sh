@@ -5,6 +5,8 @@
 # If it fails, a user is left with a wrong or unclear message, or with leftovers.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
 B=${CFS_BUILD:-$PWD/build/release}
 CFSCTL=$B/tools/cfsctl/cfsctl
 HELPER=$B/tools/cfsctl/mount.cubefs
@@ -14,7 +16,6 @@ export CFSD_SOCKET=$T/cfsd.sock
 DIR=$T/cluster
 MASTER=127.0.0.1:$PORT
 mkdir "$T/mnt" && touch "$T/file"
-failed=0
 silent=
 
 cleanup() {
@@ -31,13 +32,6 @@ ok() { echo "ok $1"; }
 not_ok() {
   echo "not ok $1 - ${2//$'\n'/$'\n  '}"
   failed=1
-}
-
-# check NAME COMMAND...: it succeeds
-check() {
-  local name=$1 out
-  shift
-  if out=$("$@" 2>&1); then ok "$name"; else not_ok "$name" "$out"; fi
 }
 
 # refuses NAME CODE PATTERN COMMAND...: exit code, exactly one line "PROGRAM: what: why; what to do" that matches

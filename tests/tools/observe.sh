@@ -5,6 +5,8 @@
 # If it fails, dashboards and alerts show nothing or something wrong.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
 # shellcheck source=packaging/apt.sh
 . packaging/apt.sh
 B=${CFS_BUILD:-$PWD/build/release}
@@ -18,7 +20,6 @@ MASTER=127.0.0.1:$PORT
 METRICS=127.0.0.1:$((PORT + 90))
 PROM=127.0.0.1:$((PORT + 91))
 mkdir "$T/mnt"
-failed=0
 pids=()
 
 cleanup() {
@@ -29,28 +30,6 @@ cleanup() {
   rm -rf "$T"
 }
 trap cleanup EXIT
-
-# check NAME COMMAND...: it succeeds
-check() {
-  local name=$1 out
-  shift
-  if out=$("$@" 2>&1); then
-    echo "ok $name"
-  else
-    echo "not ok $name - ${out//$'\n'/$'\n  '}"
-    failed=1
-  fi
-}
-
-# until_ok SECONDS COMMAND...: poll until it succeeds
-until_ok() {
-  local end=$(($(date +%s) + $1))
-  shift
-  until "$@" >/dev/null 2>&1; do
-    [ "$(date +%s)" -lt $end ] || { "$@"; return; }
-    sleep 0.2
-  done
-}
 
 metrics() { curl -sf "http://$METRICS/metrics"; }
 # value SERIES: of the daemon's answer

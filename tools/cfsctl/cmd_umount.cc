@@ -93,6 +93,14 @@ std::optional<Problem> save(const Context& context, const UmountArgs& args,
   const int seconds = deadline_of(entry);
   const int failed = sync_in_child(entry.mount_point, seconds);
   if (failed == 0) return std::nullopt;
+  // An error of before, of data already given up, is told once (errseq) and keeps nobody from unmounting.
+  if (failed != ETIMEDOUT && sync_in_child(entry.mount_point, seconds) == 0) {
+    std::fprintf(stderr,
+                 "cfsctl: %s: a write failed since the last sync (%s); what was not lost then is "
+                 "saved\n",
+                 args.directory.c_str(), std::strerror(failed));
+    return std::nullopt;
+  }
   std::string why = failed == ETIMEDOUT ? "not saved within " + std::to_string(seconds) + " s"
                                         : std::string("saving failed: ") + std::strerror(failed);
   const std::string unsaved = unsaved_text(context, entry);
