@@ -191,6 +191,7 @@ int cfs_data_alloc(struct cfs_inode *ci)
 	d->limit = U64_MAX;
 	d->ranges = RB_ROOT_CACHED;
 	mutex_init(&d->lock);
+	cfs_map_init(&d->map, &d->lock);
 	spin_lock_init(&d->note_lock);
 	spin_lock_init(&d->dirty_lock);
 	init_waitqueue_head(&d->idle);
@@ -228,7 +229,9 @@ void cfs_data_free(struct cfs_inode *ci)
 	cfs_waiter_cancel(&d->run);
 	ci->data = NULL;
 	cfs_streams_free(d);
+	mutex_lock(&d->lock);
 	cfs_map_clear(&d->map);
+	mutex_unlock(&d->lock);
 	kmem_cache_free(cfs_data_cache, d);
 }
 
@@ -406,18 +409,17 @@ static void cfs_truncate_map(struct inode *inode, u64 size, const struct cfs_att
 {
 	struct cfs_inode *ci = CFS_I(inode);
 	struct cfs_data *d = ci->data;
-	const struct cfs_ekey *last;
+	struct cfs_ekey last;
 
 	mutex_lock(&d->lock);
 	if (!err) {
-		cfs_map_truncate(&d->map, size);
-		last = cfs_map_ending_at(&d->map, size);
-		if (last)
-			d->no_continue = last->extent_id;	/* it is longer than its key now */
+		err = cfs_map_truncate(&d->map, size);
+		if (cfs_map_ending_at(&d->map, size, &last))
+			d->no_continue = last.extent_id;	/* it is longer than its key now */
 		d->limit = size;
-		if (!size)
+		if (!size && !err)
 			d->map_valid = true;
-		else if (attr->gen != d->map_gen + 1)
+		else if (err || attr->gen != d->map_gen + 1)
 			cfs_map_forget(d);
 		d->map_gen = attr->gen;
 		spin_lock(&inode->i_lock);

@@ -69,9 +69,11 @@ static struct cfs_stream *cfs_stream_to_extend(struct cfs_data *d, u64 pos)
  */
 static bool cfs_piece_tiny(struct cfs_data *d, struct cfs_piece *piece)
 {
+	struct cfs_ekey key;
+
 	return !piece->moved && piece->pos + piece->len <= CFS_TINY_MAX &&
 	       i_size_read(&d->ci->netfs.inode) <= CFS_TINY_MAX &&
-	       !cfs_map_ending_at(&d->map, piece->pos) && !cfs_stream_ending_at(d, piece->pos);
+	       !cfs_map_ending_at(&d->map, piece->pos, &key) && !cfs_stream_ending_at(d, piece->pos);
 }
 
 /**
@@ -118,22 +120,23 @@ static struct cfs_stream *cfs_stream_new(struct cfs_data *d, u64 pos)
  */
 static struct cfs_stream *cfs_stream_continue(struct cfs_data *d, u64 pos)
 {
-	const struct cfs_ekey *key = cfs_map_ending_at(&d->map, pos);
 	struct cfs_stream *st;
+	struct cfs_ekey key;
 	struct cfs_dp *dp;
 
-	if (!key || key->extent_id <= CFS_MIN_EXTENT_ID || key->extent_id == d->no_continue ||
-	    key->extent_offset || key->size >= CFS_EXTENT_SIZE || cfs_stream_ending_at(d, pos))
+	if (!cfs_map_ending_at(&d->map, pos, &key) || key.extent_id <= CFS_MIN_EXTENT_ID ||
+	    key.extent_id == d->no_continue || key.extent_offset || key.size >= CFS_EXTENT_SIZE ||
+	    cfs_stream_ending_at(d, pos))
 		return NULL;
-	dp = cfs_dp_get_writable(cfs_data_sb(d), key->partition_id, cfs_data_class(d));
+	dp = cfs_dp_get_writable(cfs_data_sb(d), key.partition_id, cfs_data_class(d));
 	if (!dp)
 		return NULL;
 	st = cfs_stream_new(d, pos);
 	st->state = CFS_ST_OPEN;
 	st->fresh = false;
 	st->dp = dp;
-	st->base = key->file_offset;
-	st->extent_id = key->extent_id;
+	st->base = key.file_offset;
+	st->extent_id = key.extent_id;
 	return st;
 }
 

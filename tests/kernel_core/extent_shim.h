@@ -35,20 +35,35 @@ extern "C" {
 /* Allocations that still succeed; negative: all. */
 extern int cfs_shim_allocations;
 
-static inline void *kvmalloc_array(size_t n, size_t size, int gfp)
-{
-	(void)gfp;
-	if (!cfs_shim_allocations)
-		return NULL;
-	if (cfs_shim_allocations > 0)
-		cfs_shim_allocations--;
-	return calloc(n, size);
-}
+void *kmalloc(size_t size, int gfp);
 
-static inline void kvfree(void *p)
+static inline void kfree(void *p)
 {
 	free(p);
 }
+
+/* The maple tree, as far as linux/maple_tree.h promises it to users of the advanced interface; see maple_shim.cc. */
+struct maple_tree {
+	void *ranges;
+};
+
+struct ma_state {
+	struct maple_tree *tree;
+	unsigned long index, last;
+	bool moved; /* mas_find() goes on behind last */
+};
+
+#define MA_STATE(name, mt, first, end) struct ma_state name = {.tree = (mt), .index = (first), .last = (end)}
+#define MT_FLAGS_LOCK_EXTERN 0
+#define mt_init_flags(mt, flags) ((void)((mt)->ranges = NULL))
+#define mt_set_external_lock(mt, lock) ((void)(lock))
+#define mas_for_each(mas, entry, max) while (((entry) = mas_find((mas), (max))) != NULL)
+
+void *mas_walk(struct ma_state *mas);
+void *mas_find(struct ma_state *mas, unsigned long max);
+int mas_preallocate(struct ma_state *mas, void *entry, int gfp);
+void mas_store_prealloc(struct ma_state *mas, void *entry);
+void __mt_destroy(struct maple_tree *mt);
 
 #ifdef __cplusplus
 }

@@ -8,7 +8,6 @@
 
 extern "C" {
 #include "kmod/ranges.h"
-int cfs_shim_allocations = -1;
 }
 
 namespace {
