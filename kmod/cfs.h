@@ -191,7 +191,7 @@ int cfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *ia
 int cfs_inode_set_mode(struct mnt_idmap *idmap, struct inode *inode, umode_t mode);
 int cfs_permission(struct mnt_idmap *idmap, struct inode *inode, int mask);
 
-extern const struct inode_operations cfs_file_iops, cfs_special_iops;	/* inode.c */
+extern const struct inode_operations cfs_file_iops;			/* inode.c */
 extern const struct file_operations cfs_file_fops;			/* file.c */
 
 /* ---- lookup.c: believed names ---- */

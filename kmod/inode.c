@@ -376,7 +376,7 @@ static int cfs_inode_setup(struct inode *inode, const struct cfs_attr *attr)
 		inode->i_op = &cfs_symlink_iops;
 		break;
 	default:
-		inode->i_op = &cfs_special_iops;
+		inode->i_op = &cfs_file_iops;
 		init_special_inode(inode, attr->mode, 0);
 	}
 	return 0;
@@ -744,16 +744,8 @@ int cfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *ia
 	return ret;
 }
 
+/* Everything but directories and symbolic links. */
 const struct inode_operations cfs_file_iops = {
-	.getattr	= cfs_getattr,
-	.setattr	= cfs_setattr,
-	.permission	= cfs_permission,
-	.listxattr	= cfs_listxattr,
-	.get_inode_acl	= cfs_get_inode_acl,
-	.set_acl	= cfs_set_acl,
-};
-
-const struct inode_operations cfs_special_iops = {
 	.getattr	= cfs_getattr,
 	.setattr	= cfs_setattr,
 	.permission	= cfs_permission,
