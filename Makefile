@@ -9,12 +9,13 @@ KERNEL ?= stock
 PREFIX ?= /usr
 HOST_KDIR := /lib/modules/$(shell uname -r)/build
 CHANGED_SINCE ?=
+ARGS ?=
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps user kmod kmod-guest demo test check test-debug nightly bench-data bench-meta vm format lint install clean
+.PHONY: all help deps user kmod kmod-guest demo test check test-debug nightly bench bench-data bench-meta vm format lint install clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 	@echo
 	@echo "  PRESET=release|asan|tsan   KERNEL=stock|newer|debug   JOBS=$(JOBS)"
 
@@ -51,11 +52,14 @@ test-debug: all ## the whole kernel suite on the KASAN, lockdep, kmemleak kernel
 nightly: all ## everything, long: newer kernel, full debug suite, random tests with many seeds
 	@tests/run --nightly
 
-bench-meta: all ## names: tmpfs, kernel front end with and without a policy, FUSE front end side by side in a guest
-	@tests/bench/meta.sh
+bench: all ## kernel front end (BPF on, off), FUSE, tmpfs, ext4 in one guest: report and plots in build/bench; ARGS=--quick
+	@tests/bench/run.sh $(ARGS)
 
-bench-data: all ## file data: kernel and FUSE front end, tmpfs, raw packets, bare TCP side by side in a guest
-	@tests/bench/run.sh
+bench-meta: all ## bench, only names: cached and cold metadata
+	@tests/bench/run.sh --report build/bench-meta $(ARGS) --group names
+
+bench-data: all ## bench, only file data: sequential, random, small files
+	@tests/bench/run.sh --report build/bench-data $(ARGS) --group large --group random --group small
 
 vm: all ## a shell in a guest: module loaded, volume mounted at /mnt/cubefs
 	@tools/demo/shell.sh

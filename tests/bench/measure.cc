@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Costs and their spread; see measure.h.
+/// Costs; see measure.h.
 #include "tests/bench/measure.h"
 
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -14,9 +14,10 @@ namespace cfs::bench {
 namespace {
 
 struct Counters {
-  double cpu = 0, switches = 0;
+  double idle = 0, switches = 0;
 };
 
+/// Idle time is exact where the tick stops with the work; busy time is only sampled by that tick.
 Counters machine() {
   Counters c;
   std::ifstream in("/proc/stat");
@@ -26,55 +27,51 @@ Counters machine() {
     std::string key;
     words >> key;
     if (key == "cpu") {
-      // user nice system idle iowait irq softirq steal: idle and iowait are no work
-      double v = 0;
-      for (int i = 0; i < 7 && words >> v; ++i) c.cpu += i == 3 || i == 4 ? 0 : v;
+      double user = 0, nice = 0, system = 0, idle = 0, iowait = 0;
+      words >> user >> nice >> system >> idle >> iowait;
+      c.idle = (idle + iowait) / static_cast<double>(::sysconf(_SC_CLK_TCK));
     } else if (key == "ctxt") {
       words >> c.switches;
     }
   }
-  c.cpu /= static_cast<double>(::sysconf(_SC_CLK_TCK));
   return c;
-}
-
-/// The figure of a row that ratios compare: MiB/s, or microseconds an operation.
-double figure(const Results::Workload& w, const Cost& c) {
-  return w.bytes ? w.amount / c.seconds : 1e6 * c.seconds / w.amount;
-}
-
-/// Processor seconds per GiB, or processor microseconds per operation.
-double cpu_figure(const Results::Workload& w, const Cost& c) {
-  return w.bytes ? 1024 * c.cpu_seconds / w.amount : 1e6 * c.cpu_seconds / w.amount;
-}
-
-template <typename F>
-Spread over(const std::vector<Cost>& costs, F f) {
-  std::vector<double> values;
-  values.reserve(costs.size());
-  for (const Cost& c : costs) values.push_back(f(c));
-  return spread(std::move(values));
 }
 
 }  // namespace
 
+void Samples::begin(std::size_t operations) {
+  ns_.reserve(ns_.size() + operations);
+  first_ = last_ = Clock::now();
+}
+
+void Samples::merge(const Samples& other) {
+  ns_.insert(ns_.end(), other.ns_.begin(), other.ns_.end());
+}
+
+double Samples::percentile_ns(double percent) const {
+  if (ns_.empty()) return 0;
+  std::vector<std::uint64_t> sorted = ns_;
+  const double rank = percent / 100 * static_cast<double>(sorted.size() - 1);
+  const auto at = sorted.begin() + std::lround(rank);
+  std::nth_element(sorted.begin(), at, sorted.end());
+  return static_cast<double>(*at);
+}
+
 Meter::Meter() : start_(std::chrono::steady_clock::now()) {
   const Counters c = machine();
-  cpu_ = c.cpu;
+  idle_ = c.idle;
   switches_ = c.switches;
 }
 
 Cost Meter::stop() const {
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start_;
   const Counters c = machine();
-  return {took.count(), c.cpu - cpu_, c.switches - switches_};
-}
-
-Spread spread(std::vector<double> values) {
-  if (values.empty()) return {};
-  std::sort(values.begin(), values.end());
-  const std::size_t n = values.size();
-  const double median = n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-  return {median, values.front(), values.back()};
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start_;
+  const double all = took.count() * static_cast<double>(::sysconf(_SC_NPROCESSORS_ONLN));
+  Cost cost;
+  cost.seconds = took.count();
+  cost.cpu_seconds = std::max(0.0, all - (c.idle - idle_));
+  cost.switches = c.switches - switches_;
+  return cost;
 }
 
 void Results::add(const Workload& workload, const std::string& target, const Cost& cost) {
@@ -86,54 +83,39 @@ void Results::add(const Workload& workload, const std::string& target, const Cos
   rows_.push_back({workload, target, {cost}});
 }
 
-const Results::Row* Results::find(const std::string& workload, const std::string& target) const {
-  for (const Row& row : rows_) {
-    if (row.workload.name == workload && row.target == target) return &row;
-  }
-  return nullptr;
-}
-
-std::string Results::markdown(const std::string& baseline) const {
-  std::string out = fmt::format(
-      "| workload | target | median | min - max | against {} | CPU | against {} | switches |\n"
-      "|---|---|---:|---:|---:|---:|---:|---:|\n",
-      baseline, baseline);
-  for (const Row& row : rows_) {
-    const Workload& w = row.workload;
-    const Spread s = over(row.costs, [&](const Cost& c) { return figure(w, c); });
-    const Spread cpu = over(row.costs, [&](const Cost& c) { return cpu_figure(w, c); });
-    const Spread sw = over(row.costs, [&](const Cost& c) { return c.switches / w.amount; });
-    std::string ratio = "-", cpu_ratio = "-";
-    if (const Row* base = find(w.name, baseline); base != nullptr && base != &row) {
-      const Spread b = over(base->costs, [&](const Cost& c) { return figure(w, c); });
-      const Spread bc = over(base->costs, [&](const Cost& c) { return cpu_figure(w, c); });
-      ratio = fmt::format("{:.2f}", s.median / b.median);
-      if (bc.median > 0) cpu_ratio = fmt::format("{:.2f}", cpu.median / bc.median);
-    }
-    out += fmt::format(
-        "| {} | {} | {:.1f} {} | {:.1f} - {:.1f} | {} | {:.2f} {} | {} | {:.1f}/{} |\n", w.name,
-        row.target, s.median, w.bytes ? "MiB/s" : "us", s.min, s.max, ratio, cpu.median,
-        w.bytes ? "s/GiB" : "us", cpu_ratio, sw.median, w.bytes ? "MiB" : "op");
-  }
-  return out;
-}
-
-std::string Results::json() const {
+nlohmann::json Results::json() const {
   nlohmann::json rows = nlohmann::json::array();
   for (const Row& row : rows_) {
     nlohmann::json rounds = nlohmann::json::array();
     for (const Cost& c : row.costs) {
-      rounds.push_back({{"seconds", c.seconds},
+      rounds.push_back({{"amount", c.amount},
+                        {"seconds", c.seconds},
                         {"cpu_seconds", c.cpu_seconds},
-                        {"context_switches", c.switches}});
+                        {"context_switches", c.switches},
+                        {"requests", c.requests},
+                        {"p50_ns", c.p50_ns},
+                        {"p99_ns", c.p99_ns}});
     }
-    rows.push_back({{"workload", row.workload.name},
+    rows.push_back({{"group", row.workload.group},
+                    {"workload", row.workload.name},
                     {"target", row.target},
-                    {"amount", row.workload.amount},
-                    {"unit", row.workload.bytes ? "MiB" : "operations"},
+                    {"unit", row.workload.unit},
                     {"rounds", std::move(rounds)}});
   }
-  return rows.dump(1);
+  return rows;
+}
+
+nlohmann::json memory_of(int pid) {
+  nlohmann::json out = nlohmann::json::object();
+  std::ifstream in("/proc/" + std::to_string(pid) + "/status");
+  std::string key;
+  while (in >> key) {
+    std::uint64_t kib = 0;
+    if (key == "VmRSS:" && in >> kib) out["resident_kib"] = kib;
+    if (key == "VmHWM:" && in >> kib) out["peak_kib"] = kib;
+    in.ignore(4096, '\n');
+  }
+  return out;
 }
 
 }  // namespace cfs::bench

@@ -1,27 +1,129 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The data benchmark: kernel front end, FUSE front end, tmpfs, raw packets and bare TCP in one guest, interleaved.
-#   tests/bench/run.sh [--replicas N] [--report DIR] [BENCH_DATA OPTIONS]...
-# Ends in a Markdown table, also left in DIR/bench-data.md with bench-data.json (default: build/bench).
+# The benchmark: kernel front end (with BPF, without), FUSE front end, tmpfs and ext4 in one guest, interleaved rounds.
+#   tests/bench/run.sh [--quick] [--replicas N] [--report DIR] [BENCH OPTIONS]...
+# BENCH OPTIONS: --rounds N (default 7), --group names|small|threads|large|random|tree (may be repeated), see bench --help.
+# Leaves DIR/bench.md, bench.json and plots (default DIR: build/bench). docs/performance.md says how to read them.
+#   BENCH_PEER_MOUNT='COMMAND'  run in the guest; mounts volume "peer" of owner "bench" at $MASTER on $DIR, and is measured as "peer"
+#   BENCH_PEER=DIR              no guest: this machine, DIR ("peer") beside BENCH_OURS=DIR ("fuse") and /dev/shm
 set -eu
 cd "$(dirname "$0")/../.."
-replicas=1 report=$PWD/build/bench
+B=$PWD/build/release
+BENCH=$B/tests/bench/bench
+
+# A part of this source tree with a git repository.
+make_tree() {
+  local dir=$1
+  mkdir "$dir/tree"
+  cp -r daemon kmod include bpf tools "$dir/tree"
+  (
+    cd "$dir/tree"
+    git init -q --template=
+    git add .
+    git -c user.name=bench -c user.email=bench@localhost commit -qm bench
+    git gc -q
+  )
+  tar -C "$dir/tree" -cf "$report/tree.tar" .
+  rm -rf "$dir/tree"
+}
+
+# count_copies TARGET...: writes and reads a file of 16 MiB with each, without a clock.
+count_copies() {
+  local target work copied separator='[' file
+  for target in "$@"; do
+    file=/mnt/$target/copies
+    for work in "write 1 MiB, fsync:/bin/dd if=/dev/zero of=$file bs=1M count=16 conv=fsync" \
+      "read 1 MiB, cold:/bin/dd if=$file of=/dev/null bs=1M" "read 1 MiB, cached:/bin/dd if=$file of=/dev/null bs=1M"; do
+      [[ $work != *cold* ]] || { sync; echo 3 >/proc/sys/vm/drop_caches; }
+      copied=$(bpftrace tests/bench/copies.bt -c "${work#*:}" 2>/dev/null | sed -n 's/^@copied: //p')
+      printf '%s{"workload": "%s", "target": "%s", "copied_bytes": %d, "file_bytes": %d}' "$separator" "${work%%:*}" "$target" \
+        "$copied" $((16 << 20))
+      separator=','
+    done
+    rm "$file"
+  done
+  echo ']'
+}
+
+in_guest() {
+  local kind
+  MASTER=$CUBEFS_HOST_IP:17010
+  until curl -sf "http://$MASTER/admin/getIp" >/dev/null; do sleep 0.2; done
+  [ -e /dev/fuse ] || modprobe fuse
+  modprobe -a loop ext4
+  mkdir -p /mnt/{fuse,kernel,nobpf,peer,tmpfs,ext4}
+  # a daemon each, so that each one's memory can be told; the first one is attached to the module
+  for kind in kernel fuse; do
+    "$B/daemon/app/cfsd" --socket "/run/$kind.sock" --pid-file "/run/$kind.pid" >"$report/cfsd-$kind.log" 2>&1 &
+    until [ -S "/run/$kind.sock" ]; do sleep 0.1; done
+  done
+  cfsctl() { CFSD_SOCKET=/run/$1.sock "$B/tools/cfsctl/cfsctl" "${@:2}"; }
+  cfsctl fuse mount "fuse@$MASTER" /mnt/fuse --owner bench --frontend fuse
+  cfsctl kernel mount "kernel@$MASTER" /mnt/kernel --owner bench --frontend kernel
+  cfsctl kernel mount "nobpf@$MASTER" /mnt/nobpf --owner bench --frontend kernel -o nobpf
+  until [ -e /sys/fs/bpf/cubefs/policy ]; do sleep 0.2; done
+  mkdir /mnt/kernel/rules
+  cfsctl kernel policy rule set /mnt/kernel/rules --entry 3600 --attr 3600 --absent 3600 --open 3600
+  mount -t tmpfs bench /mnt/tmpfs
+  truncate -s 1G /tmp/ext4.img
+  mkfs.ext4 -q /tmp/ext4.img
+  mount -o loop /tmp/ext4.img /mnt/ext4
+  local targets=(--target fuse=/mnt/fuse --target kernel=/mnt/kernel --target nobpf=/mnt/nobpf
+    --small-target rules=/mnt/kernel/rules --target tmpfs=/mnt/tmpfs --target ext4=/mnt/ext4)
+  if [ -n "${BENCH_PEER_MOUNT:-}" ]; then
+    MASTER=$MASTER DIR=/mnt/peer bash -c "$BENCH_PEER_MOUNT"
+    targets+=(--target peer=/mnt/peer)
+  fi
+  "$BENCH" "${targets[@]}" --tree "$report/tree.tar" --servers "$MASTER" --ceiling "kernel@$MASTER" --owner bench \
+    --tcp "$CUBEFS_HOST_IP:17999" --daemon "fuse=$(cat /run/fuse.pid)" --daemon "kernel=$(cat /run/kernel.pid)" \
+    --json "$report/bench.json" "$@"
+  [[ " $* " == *" --group "* && " $* " != *" --group large "* ]] || count_copies fuse kernel tmpfs >"$report/copies.json"
+  [ -z "${BENCH_PEER_MOUNT:-}" ] || umount /mnt/peer
+  cfsctl kernel umount /mnt/nobpf
+  cfsctl kernel umount /mnt/kernel
+  cfsctl fuse umount /mnt/fuse
+}
+
+on_this_machine() {
+  mkdir /dev/shm/cubefs-bench
+  "$BENCH" ${BENCH_OURS:+--target "fuse=$BENCH_OURS"} --target "peer=$BENCH_PEER" --target tmpfs=/dev/shm/cubefs-bench \
+    --tree "$report/tree.tar" --json "$report/bench.json" "$@" || { rmdir /dev/shm/cubefs-bench; return 1; }
+  rmdir /dev/shm/cubefs-bench
+}
+
+with_guest() {
+  local name volumes=()
+  for name in fuse kernel nobpf peer; do volumes+=("--volume $name:bench:$replicas"); done
+  tests/vm/kbuild stock kmod build/kmod-stock >/dev/null
+  tests/vm/run --memory 3G --time-limit 7200 --module build/kmod-stock/kmod/cubefs.ko --bind "$report" --env BENCH_PEER_MOUNT \
+    --host-command "exec '$B/tools/minicluster/cfs-minicluster' --dir '$dir' --ip \$CUBEFS_HOST_IP --tiny-ready-ms 0 ${volumes[*]}" \
+    --host-command "exec '$BENCH' --sink \$CUBEFS_HOST_IP:17999" \
+    -- tests/bench/run.sh --in-guest "$report" "$@"
+}
+
+if [ "${1:-}" = --in-guest ]; then
+  report=$2
+  shift 2
+  in_guest "$@"
+  exit
+fi
+replicas=1 report=$PWD/build/bench quick=()
 while [ $# -gt 0 ]; do
   case $1 in
     --replicas) replicas=$2; shift 2 ;;
     --report) report=$2; shift 2 ;;
-    --help | -h) sed -n '3,5s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --quick) quick=(--rounds 3 --mib 16 --files 40 --operations 100 --calls 4000); shift ;;
+    --help | -h) sed -n '3,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) break ;;
   esac
 done
-B=$PWD/build/release
-tests/vm/kbuild stock kmod build/kmod-stock >/dev/null
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 mkdir -p "$report"
 report=$(realpath "$report")
-tests/vm/run --memory 3G --time-limit 3400 --module build/kmod-stock/kmod/cubefs.ko --bind "$report" \
-  --host-command "exec '$B/tools/minicluster/cfs-minicluster' --dir '$dir' --ip \$CUBEFS_HOST_IP --tiny-ready-ms 0 \
-     --volume kernel:bench:$replicas --volume fuse:bench:$replicas" \
-  --host-command "exec '$B/tests/bench/bench_data' --sink \$CUBEFS_HOST_IP:17999" \
-  -- tests/bench/guest.sh "$report" "$@"
+rm -f "$report/copies.json"
+make_tree "$dir"
+before=$(cut -d ' ' -f 1 /proc/loadavg)
+if [ -n "${BENCH_PEER:-}" ]; then on_this_machine "${quick[@]}" "$@"; else with_guest "${quick[@]}" "$@"; fi
+rm -f "$report/tree.tar"
+tests/bench/report.py "$report" --note "Load of the host: $before before, $(cut -d ' ' -f 1 /proc/loadavg) after, $(nproc) processors."

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The work that is measured: system calls on a directory.
+/// The work that is measured: system calls in a directory.
 ///
 /// Purpose  Each workload prepares what it needs, then does one measured piece. The same calls run
 ///          on every mounted directory.
-/// Threads  One.
-/// Lifetime Files live in DIR/bench and are removed by cleanup().
+/// Threads  One, except for the workloads of group "threads".
+/// Lifetime Files live in the working directory, which the caller makes, enters and removes: paths
+///          are relative, so that no other file system is walked through.
 /// Failure  Result with the path and the errno: a benchmark of failing calls is worth nothing.
 #pragma once
 
@@ -18,24 +19,34 @@
 namespace cfs::bench {
 
 struct Scale {
-  std::size_t file_mib = 64;
-  std::size_t files = 100;       ///< small files
+  std::size_t file_mib = 64;     ///< the large file
+  std::size_t files = 100;       ///< small files, each written and read once a round
   std::size_t operations = 400;  ///< random reads and writes
+  std::size_t calls = 20000;     ///< of a name in the cache
+  std::size_t threads = 8;
+  std::string tree;  ///< tar of a source tree with its git repository; empty: no such work
 };
 
-/// kCold: caches are dropped before each run; kWarm: the work is done once, unmeasured, before.
+/// What is done before each measured piece, unmeasured.
+enum class Cache : std::uint8_t {
+  kAsIs,
+  kWarm,   ///< the work, once
+  kNames,  ///< unused dentries and inodes are dropped, data stays
+  kCold,   ///< all unused caches are dropped
+};
+
 struct Workload {
   Results::Workload what;
-  enum class Cache : std::uint8_t { kAsIs, kCold, kWarm } cache = Cache::kAsIs;
-  std::function<Result<void>(const std::string& dir, int round)> run;
+  Cache cache = Cache::kAsIs;
+  std::function<Result<void>(int round, Samples& samples)> run;
+  std::function<Result<void>(int round)> prepare = {};  ///< may be empty; unmeasured, comes first
 };
 
-/// In the order in which they must run: later ones use the files of earlier ones.
-std::vector<Workload> large_file_workloads(const Scale& scale);
-std::vector<Workload> small_file_workloads(const Scale& scale);
-
-Result<void> drop_caches();
-Result<void> prepare(const std::string& dir);
-void cleanup(const std::string& dir);
+/// In the order in which they must run within a group: later ones use the files of earlier ones.
+/// "random" needs the file that "large" writes.
+std::vector<Workload> name_workloads(const Scale& scale);
+std::vector<Workload> small_file_workloads(const Scale& scale);  ///< small, threads
+std::vector<Workload> large_file_workloads(const Scale& scale);  ///< large, random
+std::vector<Workload> tree_workloads(const Scale& scale);
 
 }  // namespace cfs::bench

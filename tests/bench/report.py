@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The report of the benchmark: DIR/bench.json (and copies.json) to DIR/bench.md and plots.
+
+usage: tests/bench/report.py DIR [--note TEXT] [--baseline TARGET]
+
+A ratio is the median of the rounds' ratios: what disturbs a round disturbs both of its targets.
+Processor time is the sum of all rounds, because one round is short against the kernel's clock.
+"""
+import argparse
+import json
+import os
+import statistics
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import plot  # noqa: E402
+
+GROUPS = {
+    "names": "Names: cached and cold metadata", "small": "Small files, one thread", "threads": "Small files, many threads",
+    "large": "Large file, sequential", "random": "Large file, random, direct I/O", "tree": "A source tree",
+}
+FLOORS = {"tmpfs", "ext4", "ceiling", "bare TCP"}
+
+
+class Row:
+    """Figures of one workload on one target; `unit` says what an operation is: op, MiB, run (of a program)."""
+
+    def __init__(self, raw):
+        self.group, self.workload, self.target, self.unit = (raw[k] for k in ("group", "workload", "target", "unit"))
+        self.rounds = raw["rounds"]
+        self.seconds = [r["seconds"] / r["amount"] for r in self.rounds]
+        self.rates = [1 / s for s in self.seconds]
+
+    def median(self, key):
+        return statistics.median(r[key] for r in self.rounds)
+
+    def per_op(self, key):
+        return sum(r[key] for r in self.rounds) / sum(r["amount"] for r in self.rounds)
+
+    def speed_against(self, base):
+        ratios = [b / s for s, b in zip(self.seconds, base.seconds)]
+        return statistics.median(ratios), min(ratios), max(ratios)
+
+    def cpu_against(self, base):
+        return self.per_op("cpu_seconds") / base.per_op("cpu_seconds") if base.per_op("cpu_seconds") > 0 else None
+
+
+def of_group(rows, group):
+    """{workload: [rows]}: workloads in the order of the run, targets in that of the colours."""
+    order = list(plot.COLOURS)
+    out = {}
+    for row in rows:
+        if row.group == group:
+            out.setdefault(row.workload, []).append(row)
+    return {w: sorted(r, key=lambda x: order.index(x.target) if x.target in order else len(order)) for w, r in out.items()}
+
+
+def base_of(rows, baseline):
+    return next((r for r in rows if r.target == baseline), None)
+
+
+def cells(row, base):
+    n = plot.number
+    times = row.seconds if row.unit == "run" else row.rates
+    spread = f"{n(min(times))} - {n(max(times))}"
+    speed = cpu_ratio = "-"
+    if base and base is not row:
+        speed = "{} ({} - {})".format(*(n(v) for v in row.speed_against(base)))
+        ratio = row.cpu_against(base)
+        cpu_ratio = n(ratio) if ratio is not None else "-"
+    requests = n(max(0, row.per_op("requests"))) if row.rounds[0]["requests"] >= 0 else "-"
+    head = [row.workload, row.target]
+    if row.unit == "op":
+        head += [n(row.median("p50_ns") / 1e3), n(row.median("p99_ns") / 1e3)]
+    cpu = n(row.per_op("cpu_seconds") * {"op": 1e6, "MiB": 1024, "run": 1}[row.unit])
+    return head + [n(statistics.median(times)), spread, speed, cpu, cpu_ratio, requests, n(row.per_op("context_switches"))]
+
+
+def table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|---|---|" + "---:|" * (len(head) - 2)]
+    return lines + ["| " + " | ".join(r) + " |" for r in rows] + [""]
+
+
+def group_table(workloads, baseline):
+    unit = next(iter(workloads.values()))[0].unit
+    rate, cpu = {"op": (["p50 us", "p99 us", "op/s"], "CPU us/op"), "MiB": (["MiB/s"], "CPU s/GiB"), "run": (["s"], "CPU s")}[unit]
+    head = ["workload", "target", *rate, "min - max", f"speed / {baseline}", cpu, f"CPU / {baseline}",
+            f"requests/{unit}", f"switches/{unit}"]
+    return table(head, [cells(r, base_of(rows, baseline)) for rows in workloads.values() for r in rows])
+
+
+def memory_table(memory):
+    rows = [[name, "cfsd", plot.number(m.get("resident_kib", 0) / 1024), plot.number(m.get("peak_kib", 0) / 1024)]
+            for name, m in memory.items()]
+    return ["## Memory of the daemons", ""] + table(["front end", "process", "resident MiB", "peak MiB"], rows) if rows else []
+
+
+def copies_table(copies):
+    rows = [[c["workload"], c["target"], plot.number(c["copied_bytes"] / c["file_bytes"])] for c in copies]
+    return ["## Bytes that the kernel copied per byte of the file", ""] + table(["workload", "target", "copied"], rows) if rows else []
+
+
+def latency_plot(rows):
+    sections = []
+    for group in ("names", "small", "threads", "random"):
+        for workload, of_workload in of_group(rows, group).items():
+            bars = [(r.target, *(r.median(k) / 1e3 for k in ("p50_ns", "p50_ns", "p99_ns"))) for r in of_workload]
+            sections.append((workload, bars))
+    return "latency", "Latency: p50, line to p99; shorter is better", "microseconds", sections, True, None
+
+
+def throughput_plot(rows):
+    sections = [(w, [(r.target, statistics.median(r.rates), min(r.rates), max(r.rates)) for r in of_workload])
+                for w, of_workload in of_group(rows, "large").items()]
+    return "throughput", "Sequential throughput: median, min to max; longer is better", "MiB/s", sections, True, None
+
+
+def ratio_plot(rows, baseline, name, title, ratio):
+    sections = []
+    for group in GROUPS:
+        for workload, of_workload in of_group(rows, group).items():
+            base = base_of(of_workload, baseline)
+            bars = [(r.target, *ratio(r, base)) for r in of_workload if base and r is not base and r.target not in FLOORS]
+            if bars:
+                sections.append((workload, bars))
+    return name, title, f"times {baseline}", sections, True, 1
+
+
+def cpu_bar(row, base):
+    value = row.cpu_against(base) or 0
+    return value, value, value
+
+
+def plots(rows, baseline):
+    return [
+        latency_plot(rows), throughput_plot(rows),
+        ratio_plot(rows, baseline, "speed", f"Speed against {baseline}; longer is better", Row.speed_against),
+        ratio_plot(rows, baseline, "cpu", f"Processor time against {baseline}; shorter is better", cpu_bar),
+    ]
+
+
+def read(path, default):
+    if not os.path.exists(path):
+        return default
+    with open(path, encoding="utf-8") as f:
+        return json.load(f)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dir")
+    parser.add_argument("--note", action="append", default=[], help="one more line for the head of the report")
+    parser.add_argument("--baseline", default="fuse", help="target that ratios are against (default: fuse)")
+    args = parser.parse_args()
+    data = read(os.path.join(args.dir, "bench.json"), None)
+    rows = [Row(r) for r in data["rows"]]
+    lines = ["<!-- SPDX-License-Identifier: Apache-2.0 -->", "# Benchmark", "",
+             f"Kernel {data['kernel']}, {data['processors']} processors, {data['rounds']} interleaved rounds. Processor time and context "
+             "switches are those of the whole machine or guest.", "", *args.note, ""]
+    for group, title in GROUPS.items():
+        workloads = of_group(rows, group)
+        if workloads:
+            lines += [f"## {title}", ""] + group_table(workloads, args.baseline)
+    lines += copies_table(read(os.path.join(args.dir, "copies.json"), [])) + memory_table(data["memory"])
+    for name, title, unit, sections, log, reference in plots(rows, args.baseline):
+        if not sections:
+            continue
+        with open(os.path.join(args.dir, name + ".svg"), "w", encoding="utf-8") as f:
+            f.write(plot.chart(title, unit, sections, log, reference))
+        lines += [f"![{title}]({name}.svg)", ""]
+    with open(os.path.join(args.dir, "bench.md"), "w", encoding="utf-8") as f:
+        f.write("\n".join(lines))
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The benchmark's own tests: figures of two directories come into the report and the plots; a dearer instruction count is told.
+# If it fails, reports of performance are not to be believed. Needs root: caches are dropped.
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+BENCH=${CFS_BUILD:-$PWD/build/release}/tests/bench/bench
+T=$(mktemp -d)
+trap 'rm -rf "$T"' EXIT
+failed=0
+
+# check NAME COMMAND...: one test
+check() {
+  local name=$1 out
+  shift
+  if out=$("$@" 2>&1); then
+    echo "ok $name"
+  else
+    echo "not ok $name - ${out//$'\n'/$'\n  '}"
+    failed=1
+  fi
+}
+
+measures() {
+  mkdir "$T/a" "$T/b" "$T/c"
+  "$BENCH" --target "fuse=$T/a" --target "kernel=$T/b" --small-target "rules=$T/c" --group names --group small --group tree \
+    --tree "$T/tree.tar" --rounds 2 --files 5 --calls 50 --daemon me=$$ --json "$T/bench.json"
+}
+leaves_nothing() { [ -z "$(find "$T/a" "$T/b" "$T/c" -mindepth 1)" ]; }
+a_failing_call_fails() { ! "$BENCH" --target "x=$T/none" --json "$T/x.json"; }
+reports() {
+  tests/bench/report.py "$T" --note noted >"$T/out" && cmp "$T/out" <(cat "$T/bench.md"; echo) && grep -q '^noted$' "$T/out" &&
+    grep -Eq '^\| stat, cached \| rules( \| [0-9.,]+){3} \| [0-9.,]+ - [0-9.,]+ \| [0-9.,]+ \([0-9.,]+ - [0-9.,]+\) \|' "$T/out" &&
+    grep -Eq '^\| rm -r a source tree \| kernel \| [0-9.]+ \|' "$T/out" && grep -Eq '^\| me \| cfsd \| [0-9.]+ ' "$T/out"
+}
+plots() {
+  python3 - "$T" <<'PY'
+import sys, xml.etree.ElementTree as x
+for name, bars in (("latency", 20), ("speed", 10), ("cpu", 10)):
+    rects = x.parse(f"{sys.argv[1]}/{name}.svg").getroot().iter("{http://www.w3.org/2000/svg}rect")
+    assert sum(len(r) for r in rects) >= bars, name   # a bar has a title
+PY
+}
+# Rows of one figure: the clock of bench --json is scaled.
+scaled() { sed -E "s/(\"p50_ns\": )[0-9.]+/\1$1/" "$T/bench.json" >"$T/$1.json"; }
+counts_are_compared() {
+  scaled 10000 && scaled 10200 && scaled 10500 && scaled 9000
+  tests/bench/icount.py "$T/10000.json" "$T/base" --update && tests/bench/icount.py "$T/10200.json" "$T/base" &&
+    ! tests/bench/icount.py "$T/10500.json" "$T/base" >"$T/dearer" && grep -q '^not ok stat, cached, kernel - .*+5.0 %' "$T/dearer" &&
+    tests/bench/icount.py "$T/9000.json" "$T/base" | grep -q '^ok stat, cached, kernel (9,000 instructions, -10.0 %)'
+}
+what_is_not_counted_fails() {
+  sed 's/"stat, cached"/"stat, kept"/' "$T/10000.json" >"$T/other.json"
+  ! tests/bench/icount.py "$T/other.json" "$T/base" >"$T/lost" && grep -q "^not ok stat, cached, kernel - was not counted" "$T/lost"
+}
+
+mkdir "$T/tree" && git -C "$T/tree" init -q && echo x >"$T/tree/x" && tar -C "$T/tree" -cf "$T/tree.tar" .
+check bench-measures measures
+check bench-leaves-nothing leaves_nothing
+check bench-failing-call a_failing_call_fails
+check bench-report reports
+check bench-plots plots
+check icount-compares counts_are_compared
+check icount-misses-nothing what_is_not_counted_fails
+exit $failed
