@@ -6,8 +6,8 @@
  *           pieces they hold.
  * Lifetime  One COMMIT per inode at a time. Its streams are on d->committing until its answer has
  *           been dealt with.
- * Locks     d->lock. The answer comes in a work item, which stores it and lets the runner deal with
- *           it.
+ * Locks     d->lock. The answer comes in a work item, which stores it and deals with it in a pass of
+ *           its own (cfs_data_run_now()).
  * Failure   Conflict: another client wrote there; the server has thrown away our extent, so it is
  *           never submitted again: the list is fetched and the bytes are written elsewhere. Quota,
  *           space, deleted file: final. No answer: the same keys, or longer ones, are submitted
@@ -104,7 +104,7 @@ static void cfs_commit_answered(struct cfs_call *call)
 	d->commit_res = cfs_call_fixed(call, &d->commit_reply, sizeof(d->commit_reply));
 	d->commit_done = true;
 	mutex_unlock(&d->lock);
-	cfs_waiter_run(&d->run);
+	cfs_data_run_now(d);
 	cfs_data_drop(d, false);
 	cfs_call_put(call);
 }

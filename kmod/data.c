@@ -284,22 +284,28 @@ void cfs_data_hold(struct cfs_data *d, bool write)
  */
 void cfs_data_drop(struct cfs_data *d, bool write)
 {
+	struct inode *inode = &d->ci->netfs.inode;
 	struct cfs_sb *csb = cfs_data_sb(d);
-	bool put = false;
 
 	spin_lock(&d->note_lock);
 	if (write && !--d->nwrites)
 		atomic_dec(&csb->dirty_inodes);
-	if (!--d->active) {
-		put = d->held;
-		d->held = false;
-		if (put) {
-			atomic_inc(&d->puts);
-			queue_work(cfs_put_wq, &d->put_work);
-		} else {
-			wake_up_all(&d->idle);
-		}
+	if (--d->active)
+		goto out;
+	if (!d->held) {
+		wake_up_all(&d->idle);
+		goto out;
 	}
+	d->held = false;
+	if (atomic_add_unless(&inode->i_count, -1, 1)) {
+		/* Not the last reference, as nearly always: its eviction waits for note_lock. */
+		if (atomic_dec_and_test(&csb->held_inodes))
+			wake_up_all(&csb->uncommitted_wait);
+	} else {
+		atomic_inc(&d->puts);
+		queue_work(cfs_put_wq, &d->put_work);
+	}
+out:
 	spin_unlock(&d->note_lock);
 }
 

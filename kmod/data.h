@@ -12,10 +12,11 @@
  *   folios leave write-back. A piece that fails goes back and is cut again by the map of that time;
  *   netfs sees none of it.
  *
- * One runner per inode
- *   All of this is moved by one work item, cfs_data_run(), which never runs twice at once for an
- *   inode. Everybody else only leaves a note (a new write, a packet that came back, an answer of
- *   the daemon) and lets it run. It sends nothing itself: packets are queued on connections.
+ * One pass at a time per inode
+ *   All of this is moved by cfs_data_run_now(), under cfs_data.lock: by the work item of the inode, by
+ *   who hands over the first write, and by who brings the answer to a commit. Everybody else only
+ *   leaves a note (a new write, a packet that came back) and lets the work run. Packets are queued on
+ *   connections; only a small one on an idle connection is sent at once.
  *
  * Writes never overlap
  *   A write whose range overlaps an older one that has not ended waits until it has. So the map
@@ -28,8 +29,8 @@
  *
  * Lifetime
  *   struct cfs_data is allocated and freed with its inode. While anything is under way (active > 0)
- *   it holds a reference to the inode, dropped from a work item, so that the last iput never
- *   happens under a lock. An inode that is being freed already cannot be referenced: then its
+ *   it holds a reference to the inode; the last one of an inode is dropped from a work item, never
+ *   under a lock. An inode that is being freed already cannot be referenced: then its
  *   eviction waits for active to become 0.
  */
 #ifndef CFS_DATA_H
@@ -177,7 +178,7 @@ struct cfs_stream {
 };
 
 /* ---- data.c ---- */
-/* I: fixed   D: lock   N: note_lock   A: atomic   R: the runner only */
+/* I: fixed   D: lock   N: note_lock   A: atomic */
 struct cfs_data {
 	struct cfs_inode *ci;		/* I */
 	struct mutex lock;
@@ -187,7 +188,7 @@ struct cfs_data {
 	struct cfs_map map;		/* D: of use while map_valid */
 	bool map_valid;			/* D */
 	bool map_loading;		/* D: EXTENTS is under way */
-	int map_error;			/* D: final answer to EXTENTS; taken by the runner */
+	int map_error;			/* D: final answer to EXTENTS; taken by a pass */
 	u32 map_answers;		/* READ_ONCE: grows with each answer to EXTENTS */
 	int map_result;			/* D: the last one: 0, a final error or -EAGAIN */
 	u32 map_serial;			/* D: grows with each list loaded */
@@ -212,13 +213,13 @@ struct cfs_data {
 	struct cfs_commit_reply commit_reply;
 	u64 commit_retry;		/* D: jiffies64 */
 	u64 commit_since;		/* D: jiffies64 of the first failure in a row; 0: none */
-	struct list_head ended;		/* R: writes to be ended towards netfs */
+	struct list_head ended;		/* D: writes to be ended towards netfs */
 	u64 no_continue;		/* D: extent that must not be appended to */
 	u64 limit;			/* D: a truncation is under way: bytes from here on are not
 					 * worth writing
 					 */
 	bool frozen;			/* D: nothing new is started */
-	bool still;			/* READ_ONCE: the runner found nothing under way */
+	bool still;			/* READ_ONCE: a pass found nothing under way */
 	u32 calls;			/* D: creates and EXTENTS under way */
 	wait_queue_head_t idle;		/* frozen and nothing under way; active became 0 */
 
@@ -290,6 +291,7 @@ void cfs_read_exit(void);
 
 /* ---- write.c ---- */
 void cfs_issue_write(struct netfs_io_subrequest *sr);
+void cfs_data_run_now(struct cfs_data *d);
 void cfs_data_run(struct work_struct *work);
 void cfs_piece_done(struct cfs_pkt *pkt);
 void cfs_piece_finish(struct cfs_piece *piece, int error);

@@ -6,7 +6,7 @@
  *           same place until they are acknowledged.
  * Lifetime  A piece is on d->over from the cut until it is finished or cut again.
  * Locks     d->lock. A piece in flight belongs to its connection until its note came.
- * Contexts  The runner of the inode.
+ * Contexts  A pass over the inode, see data.h.
  * Failure   A request without an answer may still be applied later, after a repetition and after
  *           newer bytes: nothing at the servers tells them apart. The same host is asked again
  *           first, and for CFS_QUARANTINE_S nothing newer is sent to the same bytes (see struct

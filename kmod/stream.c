@@ -9,7 +9,7 @@
  *           saves the next append its create.
  * Locks     d->lock for all of it. A packet in flight (piece or create) belongs to its connection
  *           until its note came.
- * Contexts  The runner of the inode; cfs_streams_seal() also from others with d->lock.
+ * Contexts  A pass over the inode, see data.h; cfs_streams_seal() also from others with d->lock.
  * Failure   The first packet of a stream that fails breaks it: what was acknowledged keeps its
  *           extent, everything behind is sent again elsewhere, in order, when the last packet in
  *           flight has come back. A refusal "offset is not the end" (0xF4) never counts as success:

@@ -10,8 +10,9 @@
  *           receiver is one work item, so it needs no lock for its own state. The socket's lock is
  *           taken inside conn->tx. The socket is made by the kernel: its lock class never meets the
  *           mmap lock of a process that reads a socket into unmapped memory.
- * Contexts  Sender: work, or the submitter of a read when the connection is free. Receiver: work
- *           queued by the socket's data_ready callback (softirq), which does nothing else.
+ * Contexts  Sender: work, or the submitter of a read or of a little data when the connection is
+ *           free. Receiver: work queued by the socket's data_ready callback (softirq), which does
+ *           nothing else.
  * Failure   Whatever is not a well-formed, expected packet kills the connection: cfs_conn_kill(),
  *           nothing else.
  *
@@ -43,6 +44,7 @@
 #define CFS_KEEPALIVE_INTVL_S	3
 #define CFS_KEEPALIVE_PROBES	3
 #define CFS_USER_TIMEOUT_MS	8000
+#define CFS_TX_SMALL		SZ_16K	/* fits in an empty send queue without waiting */
 #define CFS_RX_STEP		SZ_512K	/* received at most before the socket's lock is dropped */
 
 static atomic64_t cfs_req_ids = ATOMIC64_INIT(0);
@@ -276,17 +278,26 @@ static int cfs_send_pkt(struct cfs_conn *conn, struct cfs_pkt *pkt)
 	return err;
 }
 
+/* Can it be sent without waiting for the peer: a header, or little data behind nothing else? */
+static bool cfs_tx_small(const struct cfs_conn *conn, const struct cfs_pkt *pkt)
+{
+	lockdep_assert_held(&conn->lock);
+	return pkt->is_read || (pkt->len <= CFS_TX_SMALL && !conn->nsent);
+}
+
 /*
  * Moves the next packet to the list of sent ones before its first byte is out, so that its reply
- * always finds it.
+ * always finds it. @small: only if it is small.
  */
-static struct cfs_pkt *cfs_tx_next(struct cfs_conn *conn)
+static struct cfs_pkt *cfs_tx_next(struct cfs_conn *conn, bool small)
 {
 	struct cfs_pkt *pkt = NULL;
 
 	spin_lock(&conn->lock);
 	if (conn->state == CFS_CONN_UP && conn->nsent < conn->window)
 		pkt = list_first_entry_or_null(&conn->txq, struct cfs_pkt, link);
+	if (pkt && small && !cfs_tx_small(conn, pkt))
+		pkt = NULL;	/* its submitter has queued the work */
 	if (pkt) {
 		if (!conn->nsent)
 			WRITE_ONCE(conn->progress, jiffies);
@@ -308,14 +319,14 @@ static void cfs_tx_sent(struct cfs_conn *conn)
 	wake_up_all(&conn->idle);
 }
 
-static void cfs_tx_run(struct cfs_conn *conn)
+static void cfs_tx_run(struct cfs_conn *conn, bool small)
 {
 	unsigned int nofs = memalloc_nofs_save();
 	struct cfs_pkt *pkt;
 	int err = 0;
 
 	lockdep_assert_held(&conn->tx);
-	while (!err && (pkt = cfs_tx_next(conn))) {
+	while (!err && (pkt = cfs_tx_next(conn, small))) {
 		err = cfs_send_pkt(conn, pkt);
 		cfs_tx_sent(conn);
 	}
@@ -330,7 +341,7 @@ void cfs_transport_tx(struct work_struct *work)
 	struct cfs_conn *conn = container_of(work, struct cfs_conn, tx_work);
 
 	mutex_lock(&conn->tx);
-	cfs_tx_run(conn);
+	cfs_tx_run(conn, false);
 	mutex_unlock(&conn->tx);
 }
 
@@ -339,14 +350,15 @@ void cfs_transport_tx(struct work_struct *work)
  * @conn: Connection; the caller holds a reference.
  * @pkt:  Packet, filled by its owner.
  *
- * A read is only a header: it is sent at once by the caller, who may sleep, when nobody else sends.
+ * A read, which is only a header, or a little data on an idle connection, is sent at once by the
+ * caller when nobody else sends.
  *
  * Context: Process.
  * Return:  0, then done() is called exactly once; -ENOTCONN, then it is not.
  */
 int cfs_conn_submit(struct cfs_conn *conn, struct cfs_pkt *pkt)
 {
-	bool up;
+	bool up, direct;
 
 	pkt->hdr.req_id = atomic64_inc_return(&cfs_req_ids);
 	pkt->submitted_ns = ktime_get_ns();
@@ -359,10 +371,11 @@ int cfs_conn_submit(struct cfs_conn *conn, struct cfs_pkt *pkt)
 	trace_cfs_packet_sent(pkt);
 	spin_lock(&conn->lock);
 	up = conn->state == CFS_CONN_UP;
+	direct = cfs_tx_small(conn, pkt) && (pkt->is_read || list_empty(&conn->txq));
 	if (up) {
 		list_add_tail(&pkt->link, &conn->txq);
 		conn->nqueued++;
-		if (!pkt->is_read)
+		if (!direct)
 			queue_work(cfs_io_wq, &conn->tx_work);
 	}
 	spin_unlock(&conn->lock);
@@ -372,17 +385,17 @@ int cfs_conn_submit(struct cfs_conn *conn, struct cfs_pkt *pkt)
 	 * @pkt may be finished by now. A sender that has the mutex may have seen an empty queue: it
 	 * is queued again.
 	 */
-	if (conn->class == CFS_CONN_READ) {
-		if (mutex_trylock(&conn->tx)) {
-			cfs_tx_run(conn);
-			mutex_unlock(&conn->tx);
-		} else {
-			spin_lock(&conn->lock);
-			if (conn->state == CFS_CONN_UP)
-				queue_work(cfs_io_wq, &conn->tx_work);
-			spin_unlock(&conn->lock);
-		}
+	if (!direct)
+		return 0;
+	if (mutex_trylock(&conn->tx)) {
+		cfs_tx_run(conn, true);
+		mutex_unlock(&conn->tx);
+		return 0;
 	}
+	spin_lock(&conn->lock);
+	if (conn->state == CFS_CONN_UP)
+		queue_work(cfs_io_wq, &conn->tx_work);
+	spin_unlock(&conn->lock);
 	return 0;
 }
 

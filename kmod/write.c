@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * cubefs: writes: from a netfs sub-request to pieces, and the runner that moves everything of an
- * inode. See data.h.
+ * cubefs: writes: from a netfs sub-request to pieces, and what moves everything of an inode.
+ * See data.h.
  *
  * Purpose   Admits writes in order of their ranges, cuts them by the extent map, hands pieces to
  *           stream.c and overwrite.c, collects what came back, starts commits, ends writes.
  * Lifetime  struct cfs_write: issue to end. struct cfs_piece: until finished, or a ghost no more.
  * Locks     d->lock for everything, d->note_lock for notes. netfs is told with no lock held.
- * Contexts  Issue: write-back or a direct writer; it only leaves a note. All else: the runner, work
- *           on cfs_io_wq with memalloc_nofs, never waiting for the network or the daemon.
+ * Contexts  Issue: write-back or a direct writer. All else: cfs_data_run_now(), with memalloc_nofs,
+ *           never waiting for a server or the daemon.
  * Failure   A piece that failed is cut again, without end on a hard mount. Final errors: no space,
  *           quota, the file is gone, read-only, conflicts CFS_CONFLICTS_MAX times in a row, a mount
  *           that is forced or soft.
@@ -268,12 +268,16 @@ void cfs_piece_done(struct cfs_pkt *pkt)
  * cfs_issue_write - netfs: write one sub-request
  * @sr: Sub-request; ended by cfs_write_done() exactly once.
  *
- * Context: Write-back, reclaim or a direct writer; waits for nothing but memory of a pool.
+ * The first one is sent by the caller, which spares a small file two switches; more are cut and
+ * sent by work while the caller gathers the next.
+ *
+ * Context: Write-back or a direct writer; waits for memory of a pool and for d->lock.
  */
 void cfs_issue_write(struct netfs_io_subrequest *sr)
 {
 	struct cfs_data *d = CFS_I(sr->rreq->inode)->data;
 	struct cfs_write *w = mempool_alloc(&cfs_write_pool, GFP_NOFS);
+	bool first;
 
 	*w = (struct cfs_write){
 		.data = d,
@@ -287,8 +291,12 @@ void cfs_issue_write(struct netfs_io_subrequest *sr)
 	cfs_data_hold(d, true);
 	spin_lock(&d->note_lock);
 	list_add_tail(&w->link, &d->fresh);
+	first = d->nwrites == 1;
 	spin_unlock(&d->note_lock);
-	cfs_waiter_run(&d->run);
+	if (first)
+		cfs_data_run_now(d);
+	else
+		cfs_waiter_run(&d->run);
 }
 
 static bool cfs_write_blocked(struct cfs_data *d, struct cfs_write *w)
@@ -579,10 +587,14 @@ static bool cfs_data_still(struct cfs_data *d)
 	return true;
 }
 
-/* Work: move everything of one inode as far as it goes. */
-void cfs_data_run(struct work_struct *work)
+/**
+ * cfs_data_run_now - move everything of one inode as far as it goes
+ * @d: Data state; the inode stays for the time of this call.
+ *
+ * Context: Process, sleeps; no lock that write-back may need.
+ */
+void cfs_data_run_now(struct cfs_data *d)
 {
-	struct cfs_data *d = container_of(work, struct cfs_data, run.work.work);
 	unsigned int nofs = memalloc_nofs_save();
 	LIST_HEAD(readers);
 	LIST_HEAD(ended);
@@ -607,6 +619,12 @@ void cfs_data_run(struct work_struct *work)
 	memalloc_nofs_restore(nofs);
 }
 
+/* Work. */
+void cfs_data_run(struct work_struct *work)
+{
+	cfs_data_run_now(container_of(work, struct cfs_data, run.work.work));
+}
+
 /* ---- truncation ---- */
 
 /**
@@ -625,7 +643,7 @@ void cfs_data_freeze(struct cfs_data *d)
 	cfs_streams_seal(d);
 	WRITE_ONCE(d->still, false);
 	mutex_unlock(&d->lock);
-	cfs_waiter_run(&d->run);
+	cfs_data_run_now(d);
 	wait_event(d->idle, READ_ONCE(d->still));
 }
 
@@ -646,7 +664,7 @@ void cfs_data_thaw(struct cfs_data *d)
 	}
 	d->frozen = false;
 	mutex_unlock(&d->lock);
-	cfs_waiter_run(&d->run);
+	cfs_data_run_now(d);
 }
 
 int cfs_write_init(void)
