@@ -39,7 +39,7 @@ inline constexpr const char* kRequests = "requests";
 inline constexpr const char* kPolicyChanged = "policy_changed";  ///< open its maps again
 inline constexpr const char* kLatency = "latency";  ///< all mounts of the module together
 inline constexpr const char* kProfile = "profile";  ///< by: mount, node, task, cgroup; id (0: all)
-inline constexpr const char* kTrace = "trace";      ///< slow_ns, after -> events, last
+inline constexpr const char* kTrace = "trace";      ///< slow_ns, after -> events, last, lost
 inline constexpr const char* kLogLevel = "log-level";  ///< level
 inline constexpr const char* kShutdown = "shutdown";
 

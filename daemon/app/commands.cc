@@ -267,14 +267,13 @@ Result<Json> Commands::trace(const Json& args) {
       trace_.slow_since(static_cast<std::uint64_t>(after), static_cast<std::uint64_t>(slow_ns));
   if (!slow) return slow.error();
   Json list = Json::array();
-  for (const TraceLoader::Slow& one : *slow) {
+  for (const TraceLoader::Slow& one : slow->events) {
     Json event = slow_json(one);
     if (one.what.node != 0) event["node"] = node_name(one.what.node);
     if (one.what.session != 0) event["volume"] = volume_name(one.what.session);
     list.push_back(event);
   }
-  return Json{{"events", list},
-              {"last", slow->empty() ? static_cast<std::uint64_t>(after) : slow->back().number}};
+  return Json{{"events", list}, {"last", slow->last}, {"lost", slow->lost}};
 }
 
 Result<Json> Commands::log_level(const Json& args) {

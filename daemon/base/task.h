@@ -11,6 +11,8 @@
 ///          however many steps that has. The steps that wait for others ask for it by
 ///          this_deadline(); nothing is cancelled. What must be done all the same asks for more time by
 ///          grant_until().
+/// Request  A task that works on_behalf_of() a request hands that down in the same way; this_request()
+///          tells probes which one it is.
 /// Note     Take parameters by value (or references to objects that outlive the task); lambdas that
 /// are
 ///          coroutines must not capture.
@@ -44,6 +46,7 @@ struct FinalAwaiter {
 struct PromiseBase {
   std::coroutine_handle<> continuation;
   std::int64_t deadline_ms = 0;  ///< Loop::now_ms() clock; 0: none
+  std::uint64_t request = 0;     ///< id of the kernel's request; 0: none
   void limit(std::int64_t ms) noexcept {
     if (ms != 0 && (deadline_ms == 0 || ms < deadline_ms)) deadline_ms = ms;
   }
@@ -52,19 +55,21 @@ struct PromiseBase {
   [[noreturn]] void unhandled_exception() const noexcept { std::abort(); }
 };
 
-/// Takes the deadline of the coroutine that awaits it, and does not suspend it.
-class DeadlineQuery {
+/// Reads a member of the promise of the coroutine that awaits it, and does not suspend it.
+template <auto Member>
+class PromiseQuery {
  public:
+  using Value = std::remove_cvref_t<decltype(std::declval<PromiseBase>().*Member)>;
   [[nodiscard]] bool await_ready() const noexcept { return false; }
   template <typename P>
   bool await_suspend(std::coroutine_handle<P> h) noexcept {
-    deadline_ms_ = h.promise().deadline_ms;
+    value_ = h.promise().*Member;
     return false;
   }
-  [[nodiscard]] std::int64_t await_resume() const noexcept { return deadline_ms_; }
+  [[nodiscard]] Value await_resume() const noexcept { return value_; }
 
  private:
-  std::int64_t deadline_ms_ = 0;
+  Value value_ = 0;
 };
 
 /// Gives the coroutine that awaits it until then, even when its time is over.
@@ -88,13 +93,21 @@ class DeadlineGrant {
 template <typename P>
 void attach(PromiseBase& child, std::coroutine_handle<P> caller) noexcept {
   child.continuation = caller;
-  if constexpr (std::is_base_of_v<PromiseBase, P>) child.limit(caller.promise().deadline_ms);
+  if constexpr (std::is_base_of_v<PromiseBase, P>) {
+    child.limit(caller.promise().deadline_ms);
+    if (child.request == 0) child.request = caller.promise().request;
+  }
 }
 
 }  // namespace detail
 
 /// `co_await this_deadline()`: when the task that asks must be done, 0 when it has time.
-[[nodiscard]] inline detail::DeadlineQuery this_deadline() {
+[[nodiscard]] inline detail::PromiseQuery<&detail::PromiseBase::deadline_ms> this_deadline() {
+  return {};
+}
+
+/// `co_await this_request()`: id of the request that the task that asks works for, 0 for none.
+[[nodiscard]] inline detail::PromiseQuery<&detail::PromiseBase::request> this_request() {
   return {};
 }
 
@@ -129,6 +142,11 @@ class [[nodiscard]] Task {
   /// Before it is awaited: it must be done by then (Loop::now_ms() clock, 0: no matter).
   Task until(std::int64_t deadline_ms) && {
     h_.promise().limit(deadline_ms);
+    return std::move(*this);
+  }
+  /// Before it is awaited: it works for a request of the kernel.
+  Task on_behalf_of(std::uint64_t request) && {
+    h_.promise().request = request;
     return std::move(*this);
   }
 
@@ -167,6 +185,11 @@ class [[nodiscard]] Task<void> {
   /// Before it is awaited: it must be done by then (Loop::now_ms() clock, 0: no matter).
   Task until(std::int64_t deadline_ms) && {
     h_.promise().limit(deadline_ms);
+    return std::move(*this);
+  }
+  /// Before it is awaited: it works for a request of the kernel.
+  Task on_behalf_of(std::uint64_t request) && {
+    h_.promise().request = request;
     return std::move(*this);
   }
 

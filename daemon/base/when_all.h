@@ -40,8 +40,10 @@ Task<std::vector<T>> when_all(Loop& loop, std::vector<Task<T>> tasks) {
   joint.results.resize(tasks.size());
   joint.left = tasks.size();
   const std::int64_t deadline_ms = co_await this_deadline();
+  const std::uint64_t request = co_await this_request();
   for (std::size_t i = 0; i < tasks.size(); ++i) {
-    loop.spawn(detail::run_part<T>(std::move(tasks[i]).until(deadline_ms), &joint, i));
+    loop.spawn(detail::run_part<T>(std::move(tasks[i]).until(deadline_ms).on_behalf_of(request),
+                                   &joint, i));
   }
   if (!tasks.empty()) co_await joint.done.wait();
   out.reserve(joint.results.size());

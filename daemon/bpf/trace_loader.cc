@@ -111,8 +111,7 @@ void TraceLoader::expire_ask() {
   __atomic_store_n(&program_->bss->slow_ns, settings_.slow_ns, __ATOMIC_RELAXED);
 }
 
-Result<std::vector<TraceLoader::Slow>> TraceLoader::slow_since(std::uint64_t after,
-                                                               std::uint64_t slow_ns) {
+Result<TraceLoader::SlowPage> TraceLoader::slow_since(std::uint64_t after, std::uint64_t slow_ns) {
   const Result<void> ready = usable();
   if (!ready) return ready.error();
   const std::lock_guard lock(slow_mutex_);
@@ -121,9 +120,13 @@ Result<std::vector<TraceLoader::Slow>> TraceLoader::slow_since(std::uint64_t aft
   ask_until_ms_ = now_ms() + kSlowAskMs;
   __atomic_store_n(&program_->bss->slow_ns, std::max<std::uint64_t>(1, std::min(slow_ns, log_ns)),
                    __ATOMIC_RELAXED);
-  std::vector<Slow> out;
+  SlowPage out;
+  out.last = slow_count_;
+  if (!slow_.empty() && slow_.front().number > after + 1) {
+    out.lost = slow_.front().number - after - 1;
+  }
   for (const Slow& one : slow_) {
-    if (one.number > after && one.what.latency_ns >= slow_ns) out.push_back(one);
+    if (one.number > after && one.what.latency_ns >= slow_ns) out.events.push_back(one);
   }
   return out;
 }

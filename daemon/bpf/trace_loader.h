@@ -72,9 +72,15 @@ class TraceLoader {
   static constexpr std::size_t kSlowKept = 1024;
   static constexpr std::int64_t kSlowAskMs = 10'000;
 
+  struct SlowPage {
+    std::vector<Slow> events;
+    std::uint64_t last = 0;  ///< number to go on after
+    std::uint64_t lost = 0;  ///< events after the number asked for that are kept no more
+  };
+
   /// Of the last kSlowKept those after number `after` that took `slow_ns` or longer. From then on,
   /// for kSlowAskMs, everything from `slow_ns` on is kept; the next call renews that.
-  [[nodiscard]] Result<std::vector<Slow>> slow_since(std::uint64_t after, std::uint64_t slow_ns);
+  [[nodiscard]] Result<SlowPage> slow_since(std::uint64_t after, std::uint64_t slow_ns);
 
  private:
   struct Unload {

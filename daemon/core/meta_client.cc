@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <random>
 
+#include "daemon/base/probes.h"
 #include "daemon/base/when_all.h"
 
 namespace cfs {
@@ -238,7 +239,12 @@ Task<bool> MetaClient::ask_member(Attempt* a, std::string addr, std::string arg)
   if (conn.ok()) {
     wire::Packet request = a->request;
     request.arg = std::move(arg);
+    const std::uint64_t id = co_await this_request();
+    const auto packet = static_cast<std::uint64_t>(request.h.req_id);
+    probe::rpc_start(id, packet, request.h.opcode, a->partition, addr.c_str());
     reply = co_await (*conn)->exchange(std::move(request), deadline, &sent);
+    probe::rpc_done(id, packet, reply.ok() ? reply->h.result : std::uint8_t{CFS_RC_INIT},
+                    reply.ok() ? 0 : reply.error().code);
     if (!reply.ok()) conn->discard();
   } else {
     reply = conn.error();

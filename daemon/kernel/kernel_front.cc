@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <random>
 
+#include "daemon/base/probes.h"
+
 namespace cfs {
 
 const char* op_name(std::uint16_t op) {
@@ -234,8 +236,10 @@ Task<Reply> KernelFront::handle(Request request) {
                             .resumed = request.resumed(),
                             .waits_for_volume = false,
                             .since_ms = Loop::now_ms()};
-  Reply reply = co_await dispatch(request);
+  probe::request_start(id, request.head.op, request.head.ino);
+  Reply reply = co_await dispatch(request).on_behalf_of(id);
   in_flight_.erase(id);
+  probe::request_done(id, reply.res);
   co_return reply;
 }
 

@@ -98,11 +98,14 @@ dashboards_name_what_is_served() {
 }
 node_latency_is_served() { curl -sf "http://$METRICS/metrics" | grep -q '^cubefs_data_packet_duration_seconds_count{node="[0-9.]*:[0-9]*",kind="append"} [1-9]'; }
 
+# What a script is started with: probes of the daemon need its process.
+options() { if grep -q '^usdt:' "tools/bpftrace/$1.bt"; then echo "-p $(pgrep -o -x cfsd)"; fi; }
 # script NAME PATTERN COMMAND...: the bpftrace script shows what the command does. Starting takes ten seconds here.
 script() {
   local name=$1 pattern=$2 pid
   shift 2
-  timeout -s INT 90 bpftrace "tools/bpftrace/$name.bt" >"$T/$name" 2>&1 &
+  # shellcheck disable=SC2046
+  timeout -s INT 90 bpftrace $(options "$name") "tools/bpftrace/$name.bt" >"$T/$name" 2>&1 &
   pid=$!
   for _ in $(seq 300); do
     [ -s "$T/$name" ] && grep -qv '^Attaching' "$T/$name" && break
@@ -120,7 +123,10 @@ write_file() { dd if=/dev/urandom of="$MNT/traced" bs=300k count=1 conv=fsync; }
 misses() { stat "$MNT/none-a" "$MNT/none-b"; }
 every_script_parses() {
   local f
-  for f in tools/bpftrace/*.bt; do bpftrace -d "$f" >/dev/null 2>"$T/err" || { cat "$T/err"; return 1; }; done
+  for f in tools/bpftrace/*.bt; do
+    # shellcheck disable=SC2046
+    bpftrace -d $(options "$(basename "$f" .bt)") "$f" >/dev/null 2>"$T/err" || { cat "$T/err"; return 1; }
+  done
 }
 
 check one-id-joins-a-request one_id_joins_a_request
@@ -139,5 +145,7 @@ check dashboards-names dashboards_name_what_is_served
 check bpftrace-scripts-parse every_script_parses
 check bpftrace-latency script cfslatency '@usecs\[4\]' misses
 check bpftrace-nodes script cfsnodes '@usecs\[[0-9]+\]' write_file
+# A lookup (4 of enum cfs_op) asks a meta node with opcode 0x25 (Lookup) and gets 0xF5 (does not exist).
+check bpftrace-meta-requests script cfsrpc '^[0-9]+ +4 +[1-9][0-9]* +0x25 .*:[0-9]+ +245 +0 ' misses
 check bpftrace-cache script cfscache '@misses\[stat, name\]' misses
 exit $failed

@@ -4,7 +4,7 @@
 /// Purpose  Asks the daemon again and again for what the BPF program reported: one line for each
 ///          request (how long it waited for a daemon, how long that took, who caused it) and each
 ///          packet to a data node. Nothing is slowed down by it; events beyond what the daemon keeps
-///          between two questions (1024) are lost.
+///          between two questions (1024) are lost, which is told.
 /// Failure  Exit code 3 without a daemon, 1 when no BPF program is attached.
 #include <chrono>
 #include <cstring>
@@ -72,6 +72,8 @@ int follow(const Context& context, const Args& args, std::int64_t slow_ns) {
                    {{"slow_ns", slow_ns}, {"after", std::max<std::int64_t>(last, 0)}});
     if (const auto* problem = std::get_if<Problem>(&answer)) return report(*problem);
     const Json& page = std::get<Json>(answer);
+    const std::int64_t lost = last < 0 ? 0 : admin::number_or(page, "lost", 0);
+    if (lost > 0) std::cerr << "cfsctl: " << lost << " events came too fast and are not shown\n";
     for (const Json& event : admin::member_or_empty(page, "events")) {
       if (last < 0) break;
       if (args.json) {
