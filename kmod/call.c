@@ -142,6 +142,16 @@ static u64 cfs_call_patience(struct cfs_call *call)
 	return from + limit > now ? from + limit - now : 0;
 }
 
+/* Without its caller, see struct cfs_call. */
+static void cfs_call_go_on(struct cfs_call *call)
+{
+	lockdep_assert_held(&cfs_chan.lock);
+	call->done = call->late;
+	call->waiting = true;
+	call->csb->calls++;
+	refcount_inc(&call->ref);
+}
+
 /* The caller stops waiting. Returns @err, or the outcome when it came first. */
 static int cfs_call_abandon(struct cfs_call *call, int err)
 {
@@ -154,7 +164,9 @@ static int cfs_call_abandon(struct cfs_call *call, int err)
 		cfs_call_finish(call, err, &dead);
 	} else {
 		cfs_call_tell(call, err);
-		if (call->state == CFS_CALL_SENT)
+		if (call->late)
+			cfs_call_go_on(call);
+		else if (call->state == CFS_CALL_SENT)
 			cfs_call_move(call, CFS_CALL_ORPHAN);
 	}
 	spin_unlock(&cfs_chan.lock);

@@ -38,6 +38,7 @@ struct io_uring_cmd;
 /* ---- super.c: one mount ---- */
 /* I: fixed after setup   A: atomic   others: named at the field */
 struct cfs_sb {
+	struct rcu_head rcu;			/* names are looked up without references */
 	struct super_block *sb;		/* I */
 	u32 session;			/* I: > 0 */
 	u32 dev;			/* I: of sb, which calls may outlive; for the trace */
@@ -297,6 +298,11 @@ struct cfs_call {
 	 * synchronous
 	 */
 	void (*done)(struct cfs_call *call);
+	/*
+	 * synchronous, or NULL: if the caller leaves while a daemon has the call, it goes on as an
+	 * asynchronous one with this as its done function
+	 */
+	void (*late)(struct cfs_call *call);
 	void *priv;
 	/* chan.c only */
 	int state;				/* L: chan.lock */

@@ -429,11 +429,11 @@ struct super_block *cfs_session_super(struct cfs_sb *csb)
 	/* Unlinked before the super block is freed. */
 	if (!list_empty(&csb->link) && down_read_trylock(&csb->sb->s_umount))
 		sb = csb->sb;
-	spin_unlock(&cfs_chan.lock);
 	if (sb && (!sb->s_root || !(sb->s_flags & SB_ACTIVE))) {
 		up_read(&sb->s_umount);
 		sb = NULL;
 	}
+	spin_unlock(&cfs_chan.lock);
 	return sb;
 }
 

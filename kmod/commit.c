@@ -279,6 +279,8 @@ void cfs_commit_finish(struct cfs_data *d)
 		 */
 		if (d->commit_reply.result != CFS_RC_OK)
 			cfs_commit_refused(d, st, d->commit_reply.result);
+		else if (!d->commit_reply.committed)	/* nonsense, but not to be asked at once */
+			d->commit_retry = cfs_after_ms(2 * CFS_RETRY_MS);
 		cfs_commit_undo(d);
 		break;
 	}

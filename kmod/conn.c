@@ -376,8 +376,8 @@ static void cfs_conn_close(struct work_struct *work)
 
 	cancel_work_sync(&conn->connect_work);
 	cfs_transport_close(conn);
-	cfs_conn_event(conn, CFS_EV_CONN_DOWN, conn->why);
 	cfs_conn_fail_all(conn);
+	cfs_conn_event(conn, CFS_EV_CONN_DOWN, conn->why);
 	cfs_wake_waiters();
 	cfs_conn_put(conn);
 }

@@ -89,6 +89,24 @@ static const struct address_space_operations cfs_aops = {
 	.migrate_folio	  = filemap_migrate_folio,
 };
 
+/**
+ * cfs_write_out - write what is dirty and wait for it
+ * @mapping: Pages of a regular file.
+ * @start:   First byte.
+ * @end:     Last byte.
+ *
+ * Return:  0, or the error of a write that failed meanwhile. What failed before is for fsync to tell,
+ *          and stays untold here.
+ */
+int cfs_write_out(struct address_space *mapping, loff_t start, loff_t end)
+{
+	errseq_t before = READ_ONCE(mapping->wb_err);
+	int ret = filemap_fdatawrite_range(mapping, start, end);
+
+	filemap_fdatawait_range_keep_errors(mapping, start, end);
+	return ret ?: errseq_check(&mapping->wb_err, before);
+}
+
 /*
  * A folio that was partly written before it was read carries a record of the dirty part. On 6.12
  * netfs_read_gaps() makes it up to date but leaves the record, and write-back then sends only that
@@ -107,7 +125,7 @@ static vm_fault_t cfs_page_mkwrite(struct vm_fault *vmf)
 	start = folio_pos(folio);
 	end = start + folio_size(folio) - 1;
 	folio_unlock(folio);
-	if (partial && filemap_write_and_wait_range(mapping, start, end))
+	if (partial && cfs_write_out(mapping, start, end))
 		return VM_FAULT_SIGBUS;
 	/* Every page of a folio faults on its own. */
 	cfs_data_dirty(CFS_I(mapping->host)->data, (u64)vmf->pgoff << PAGE_SHIFT, PAGE_SIZE, false);
@@ -302,8 +320,9 @@ void cfs_data_drop(struct cfs_data *d, bool write)
 		if (atomic_dec_and_test(&csb->held_inodes))
 			wake_up_all(&csb->uncommitted_wait);
 	} else {
-		atomic_inc(&d->puts);
-		queue_work(cfs_put_wq, &d->put_work);
+		/* A run that is queued owns a reference at least: else @d could be gone before it. */
+		if (atomic_inc_return(&d->puts) == 1)
+			queue_work(cfs_put_wq, &d->put_work);
 	}
 out:
 	spin_unlock(&d->note_lock);
@@ -334,19 +353,32 @@ u32 cfs_data_class(struct cfs_data *d)
 }
 
 /**
+ * cfs_pages_are_clean - do the servers have all that is in the cache?
+ * @mapping: Pages of a regular file. One that may be stored to is not known to be clean.
+ */
+bool cfs_pages_are_clean(struct address_space *mapping)
+{
+	return !mapping_tagged(mapping, PAGECACHE_TAG_DIRTY) &&
+	       !mapping_tagged(mapping, PAGECACHE_TAG_WRITEBACK) && !mapping_writably_mapped(mapping);
+}
+
+/**
  * cfs_data_dirty - bytes may soon differ from what is committed
  * @d:     Data state.
  * @pos:   First of them, from the start of the file.
  * @len:   How many.
- * @clean: Nothing else differs.
+ * @first: All that was noted before can be forgotten, if it has been written since.
  *
  * Context: Any that may take a spinlock outside of interrupts.
  */
-void cfs_data_dirty(struct cfs_data *d, u64 pos, u64 len, bool clean)
+void cfs_data_dirty(struct cfs_data *d, u64 pos, u64 len, bool first)
 {
+	struct address_space *mapping = d->ci->netfs.inode.i_mapping;
+
 	WRITE_ONCE(d->ci->wrote, true);
 	spin_lock(&d->dirty_lock);
-	if (clean)
+	/* Under the lock: a mapping that is stored to from now on adds its range behind this. */
+	if (first && cfs_pages_are_clean(mapping))
 		cfs_ranges_clear(&d->dirty);
 	cfs_ranges_add(&d->dirty, pos, pos + len);
 	spin_unlock(&d->dirty_lock);
@@ -391,7 +423,28 @@ void cfs_data_invalidate_later(struct inode *inode)
 
 /* ---- truncation ---- */
 
-static int cfs_truncate_call(struct inode *inode, u64 size, struct cfs_attr *attr, u64 *seq)
+/*
+ * The daemon has done with a truncation whose caller was killed meanwhile. Until now nothing else was
+ * sent: it would have cut bytes that were written after the kill.
+ */
+static void cfs_truncate_late(struct cfs_call *call)
+{
+	struct cfs_data *d = call->priv;
+	struct inode *inode = &d->ci->netfs.inode;
+
+	cfs_change(cfs_data_sb(d), inode->i_ino);
+	cfs_attrs_expire(inode);
+	mutex_lock(&d->lock);
+	cfs_map_forget(d);
+	mutex_unlock(&d->lock);
+	cfs_data_thaw(d);
+	cfs_data_drop(d, false);
+	cfs_call_put(call);
+}
+
+/* *@left: the outcome is not known yet, cfs_truncate_late() will deal with it. */
+static int cfs_truncate_call(struct inode *inode, u64 size, struct cfs_attr *attr, u64 *seq,
+			     bool *left)
 {
 	struct cfs_sb *csb = CFS_SB(inode->i_sb);
 	struct cfs_call *call = cfs_call_alloc(csb, CFS_OP_TRUNCATE, inode->i_ino, GFP_KERNEL);
@@ -400,8 +453,11 @@ static int cfs_truncate_call(struct inode *inode, u64 size, struct cfs_attr *att
 	if (!call)
 		return -ENOMEM;
 	call->req.truncate.size = size;
+	call->priv = CFS_I(inode)->data;
+	call->late = cfs_truncate_late;
 	*seq = cfs_change(csb, inode->i_ino);
 	ret = cfs_call_sync(call);
+	*left = call->done;
 	if (ret >= 0)
 		ret = cfs_call_fixed(call, attr, sizeof(*attr));
 	if (ret >= 0 && attr->ino != inode->i_ino)
@@ -446,30 +502,39 @@ static void cfs_truncate_map(struct inode *inode, u64 size, const struct cfs_att
  *
  * Bytes that are dirty are written first. Nothing is on its way to the servers while they change
  * the size: a commit that came later would bring cut bytes back. Write-back that starts meanwhile
- * waits, and what of it lies beyond the new size is dropped.
+ * waits, and what of it lies beyond the new size is dropped. If the caller is killed, all that waits
+ * until the daemon is done with it.
  *
  * Return:  0 or -errno.
  */
 int cfs_data_truncate(struct inode *inode, u64 size, struct cfs_attr *attr, u64 *seq)
 {
 	struct cfs_data *d = CFS_I(inode)->data;
+	bool left = false;
 	int ret;
 
 	atomic_inc(&d->busy);
 	inode_dio_wait(inode);
-	ret = filemap_write_and_wait(inode->i_mapping);
+	ret = cfs_write_out(inode->i_mapping, 0, LLONG_MAX);
 	if (ret)
 		goto out;
 	filemap_invalidate_lock(inode->i_mapping);
-	cfs_data_freeze(d);
-	ret = cfs_truncate_call(inode, size, attr, seq);
+	ret = cfs_data_freeze(d);
+	if (ret)
+		goto unlock;
+	cfs_data_hold(d, false);
+	ret = cfs_truncate_call(inode, size, attr, seq, &left);
+	if (left)
+		goto unlock;
 	cfs_truncate_map(inode, size, attr, ret);
 	cfs_data_thaw(d);
+	cfs_data_drop(d, false);
 	if (!ret)
 		truncate_setsize(inode, size);
 	mutex_lock(&d->lock);
 	d->limit = U64_MAX;
 	mutex_unlock(&d->lock);
+unlock:
 	filemap_invalidate_unlock(inode->i_mapping);
 out:
 	atomic_dec(&d->busy);
@@ -516,7 +581,7 @@ int cfs_data_send_mtime(struct inode *inode)
  */
 int cfs_data_sync(struct inode *inode)
 {
-	int ret = filemap_write_and_wait(inode->i_mapping);
+	int ret = cfs_write_out(inode->i_mapping, 0, LLONG_MAX);
 
 	cfs_data_send_mtime(inode);
 	return ret;

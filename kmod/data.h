@@ -47,6 +47,7 @@
 #define CFS_IO_SIZE		SZ_1M	/* bytes of a read packet and of a write sub-request
 						 * at most
 						 */
+#define CFS_STREAMS_IDLE	4		/* kept for the next append, of an inode */
 #define CFS_STREAM_WINDOW	16		/* packets of a stream on the wire */
 #define CFS_OVERWRITE_WINDOW	32		/* overwrites of an inode that are cut and not
 						 * finished
@@ -262,6 +263,12 @@ static inline bool cfs_passed(u64 when)
 /*
  * I/O that began at @since (jiffies64) has to be given up: umount -f, or a soft mount's deadline.
  */
+/* Nobody waits for what is read any more: the mount is forced, or all files are closed. */
+static inline bool cfs_read_hopeless(struct cfs_sb *csb)
+{
+	return test_bit(CFS_SB_FORCED, &csb->flags) || test_bit(CFS_SB_DYING, &csb->flags);
+}
+
 static inline bool cfs_io_expired(struct cfs_sb *csb, u64 since)
 {
 	return test_bit(CFS_SB_FORCED, &csb->flags) ||
@@ -270,7 +277,9 @@ static inline bool cfs_io_expired(struct cfs_sb *csb, u64 since)
 
 void cfs_data_hold(struct cfs_data *d, bool write);
 void cfs_data_drop(struct cfs_data *d, bool write);
-void cfs_data_dirty(struct cfs_data *d, u64 pos, u64 len, bool clean);
+void cfs_data_dirty(struct cfs_data *d, u64 pos, u64 len, bool first);
+bool cfs_pages_are_clean(struct address_space *mapping);
+int cfs_write_out(struct address_space *mapping, loff_t start, loff_t end);
 int cfs_data_send_mtime(struct inode *inode);
 u32 cfs_data_class(struct cfs_data *d);
 extern const struct vm_operations_struct cfs_vm_ops;
@@ -302,7 +311,7 @@ void cfs_piece_copy(struct cfs_piece *piece);
 bool cfs_piece_ready(struct cfs_piece *piece);
 struct iov_iter cfs_piece_source(struct cfs_piece *piece);
 struct cfs_piece *cfs_piece_split(struct cfs_piece *piece, u32 len);
-void cfs_data_freeze(struct cfs_data *d);
+int cfs_data_freeze(struct cfs_data *d);
 void cfs_data_thaw(struct cfs_data *d);
 int cfs_write_init(void);
 void cfs_write_exit(void);

@@ -162,13 +162,6 @@ static ssize_t cfs_file_read_iter(struct kiocb *iocb, struct iov_iter *to)
 
 /* ---- writing ---- */
 
-/* A mapping that may be stored to is not known to be clean. */
-static bool cfs_pages_are_clean(struct address_space *mapping)
-{
-	return !mapping_tagged(mapping, PAGECACHE_TAG_DIRTY) &&
-	       !mapping_tagged(mapping, PAGECACHE_TAG_WRITEBACK) && !mapping_writably_mapped(mapping);
-}
-
 /*
  * If all pages are clean, only the bytes of this write will differ from what the servers have: the
  * rest of a folio must not be sent with them, another host may have changed it. When more ranges are
@@ -179,14 +172,13 @@ static void cfs_note_write(struct inode *inode, loff_t pos, size_t len)
 {
 	struct address_space *mapping = inode->i_mapping;
 	struct cfs_data *d = CFS_I(inode)->data;
-	bool clean = cfs_pages_are_clean(mapping);
 
-	if (!clean && READ_ONCE(d->dirty.n) == CFS_RANGES && !mapping_writably_mapped(mapping)) {
+	if (READ_ONCE(d->dirty.n) == CFS_RANGES && !cfs_pages_are_clean(mapping) &&
+	    !mapping_writably_mapped(mapping)) {
 		filemap_fdatawrite(mapping);
 		filemap_fdatawait_keep_errors(mapping);
-		clean = cfs_pages_are_clean(mapping);
 	}
-	cfs_data_dirty(d, pos, len, clean);
+	cfs_data_dirty(d, pos, len, true);
 }
 
 /*
@@ -292,7 +284,7 @@ static int cfs_zero_keys(struct file *file, u64 pos, u64 end)
 	struct inode *inode = file_inode(file);
 	struct cfs_data *d = CFS_I(inode)->data;
 	struct cfs_slice slice;
-	ssize_t n = filemap_write_and_wait_range(inode->i_mapping, pos, end - 1);
+	ssize_t n = cfs_write_out(inode->i_mapping, pos, end - 1);
 
 	while (!n && pos < end) {
 		n = fatal_signal_pending(current) ? -EINTR : cfs_map_lock(d);

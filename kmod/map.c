@@ -64,7 +64,7 @@ static void cfs_map_loaded(struct cfs_call *call)
 {
 	struct cfs_data *d = call->priv;
 	LIST_HEAD(readers);
-	int ret;
+	int ret, error;
 
 	mutex_lock(&d->lock);
 	ret = call->res < 0 ? call->res : cfs_map_parse(d, call->reply, call->reply_len);
@@ -80,9 +80,10 @@ static void cfs_map_loaded(struct cfs_call *call)
 		cfs_map_note_gen(d->ci, d->map_gen);
 	}
 	list_splice_init(&d->map_readers, &readers);
+	error = d->map_error;
 	wake_up_all(&d->idle);
 	mutex_unlock(&d->lock);
-	cfs_read_resume(&readers, d->map_error);
+	cfs_read_resume(&readers, error);
 	cfs_waiter_run(&d->run);
 	cfs_data_drop(d, false);
 	cfs_call_put(call);

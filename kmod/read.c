@@ -15,8 +15,9 @@
  *           fresh, the file is gone, the mount is forced or soft.
  *
  * Replicas. Appended bytes are the same on all replicas. Overwritten bytes are certain on the raft
- * leader only, so it is asked first, with the opcode that others refuse; when it fails, others are
- * asked with the opcode that any replica serves.
+ * leader only, so it is asked first, with the opcode that others refuse; when it fails, the others
+ * are asked in the same way, since one of them may lead now. After CFS_LEADER_ROUNDS (0.7 s of pauses)
+ * any replica will do, or a partition that has lost its majority could not be read at all.
  * Source: CubeFS v3.5.3, sdk/data/stream/extent_reader.go, datanode/wrap_operator.go.
  *
  * Hedging. Where any replica may be read, a packet that is not back after CFS_HEDGE_TIMES the usual
@@ -32,6 +33,7 @@
 
 #define CFS_READ_POOL	16	/* objects kept so that reads go on without memory */
 #define CFS_AGAIN_MAX	20	/* times a replica may say "try again" before another is asked */
+#define CFS_LEADER_ROUNDS 3	/* through all replicas, asking for the leader */
 #define CFS_HEDGE_TIMES	4	/* the usual time of a packet, then it is hedged */
 #define CFS_HEDGE_MIN_MS	100
 #define CFS_HEDGE_MAX_MS	500
@@ -68,7 +70,8 @@ struct cfs_rpiece {
 	u8 round;
 	u8 again;
 	u8 base;			/* follower reads: where the rotation began */
-	bool gone;			/* the extent was reported missing by a fresh list */
+	bool gone;			/* the extent was reported missing, the list is fresh */
+	u32 missing;			/* hosts that said so since then */
 	u64 host_since;			/* jiffies64: waiting for a connection; 0: not */
 };
 
@@ -140,9 +143,11 @@ static void cfs_read_unref(struct cfs_read *rd)
 
 static void cfs_rpiece_free(struct cfs_rpiece *rp)
 {
-	if (rp->data)
-		cfs_data_drop(rp->data, false);
-	mempool_free(rp, &cfs_rpiece_pool);
+	struct cfs_data *d = rp->data;
+
+	mempool_free(rp, &cfs_rpiece_pool);	/* first: without users the module may go */
+	if (d)
+		cfs_data_drop(d, false);
 }
 
 static void cfs_rpiece_finish(struct cfs_rpiece *rp, int error)
@@ -176,6 +181,7 @@ static struct cfs_rpiece *cfs_rpiece_slice(struct cfs_rpiece *rp)
 		iov_iter_advance(&iter, len);
 		rest = cfs_rpiece_new(rp->read, rp->pos + len, rp->len - len, &iter);
 		rest->gone = rp->gone;
+		rest->missing = rp->missing;
 		rp->len = len;
 		iov_iter_truncate(&rp->iter, len);
 	}
@@ -208,7 +214,7 @@ static void cfs_rpiece_cut(struct cfs_rpiece *rp)
 	struct cfs_data *d = rp->read->data;
 	LIST_HEAD(ready);
 
-	if (cfs_io_expired(cfs_data_sb(d), rp->read->since))
+	if (cfs_read_hopeless(cfs_data_sb(d)) || cfs_io_expired(cfs_data_sb(d), rp->read->since))
 		return cfs_rpiece_finish(rp, -EIO);
 	mutex_lock(&d->lock);
 	if (!d->map_valid) {
@@ -307,7 +313,7 @@ static void cfs_rpiece_next(struct cfs_rpiece *rp, struct cfs_dp *dp)
 		pause = cfs_rpiece_pause(rp);
 		if (rp->round < U8_MAX)
 			rp->round++;
-		if (rp->gone)
+		if (rp->gone && hweight32(rp->missing) >= dp->nhosts)
 			return cfs_rpiece_finish(rp, -EIO);
 	}
 	cfs_wait_change(&rp->wait, pause);
@@ -340,6 +346,8 @@ static void cfs_rpiece_refused(struct cfs_rpiece *rp, struct cfs_dp *dp, u8 resu
 			return cfs_wait_change(&rp->wait, CFS_RETRY_MS);
 	} else if (result == CFS_RC_NOT_EXIST && !rp->gone) {
 		return cfs_rpiece_gone(rp);
+	} else if (result == CFS_RC_NOT_EXIST) {
+		rp->missing |= BIT((cfs_rpiece_first(rp, dp) + rp->turn) % dp->nhosts);
 	} else if (result == CFS_RC_TRY_OTHER_ADDR) {
 		req.event.kind = CFS_EV_DP_REFUSED;
 		req.event.partition_id = dp->id;
@@ -405,6 +413,7 @@ static struct cfs_rpiece *cfs_rpiece_split(struct cfs_rpiece *old)
 	rp->round = old->round;
 	rp->base = old->base;
 	rp->gone = old->gone;
+	rp->missing = old->missing;
 	return rp;
 }
 
@@ -515,7 +524,7 @@ static void cfs_rpiece_hedge(struct work_struct *work)
 static void cfs_rpiece_send(struct cfs_rpiece *rp, struct cfs_dp *dp, struct cfs_conn *conn)
 {
 	struct cfs_pkt *pkt = &rp->pkt;
-	bool leader = !rp->turn && dp->leader != 0xFF &&
+	bool leader = rp->round < CFS_LEADER_ROUNDS && dp->leader != 0xFF &&
 		      !(pkt->csb->mount_flags & CFS_MR_FOLLOWER_READ);
 
 	pkt->hdr = (struct cfs_pkt_hdr){
@@ -548,7 +557,7 @@ static void cfs_rpiece_try(struct cfs_rpiece *rp)
 	struct cfs_dp *dp;
 
 	rp->pkt.csb = csb;
-	if (cfs_io_expired(csb, rp->read->since))
+	if (cfs_read_hopeless(csb) || cfs_io_expired(csb, rp->read->since))
 		return cfs_rpiece_finish(rp, -EIO);
 	dp = cfs_dp_get(csb, rp->partition_id);
 	if (!dp) {

@@ -362,8 +362,8 @@ static void cfs_create_done(struct cfs_pkt *pkt)
 	trace_cfs_packet(d->ci->netfs.inode.i_ino, pkt);
 	spin_lock(&d->note_lock);
 	list_add_tail(&st->note, &d->created);
+	cfs_waiter_run(&d->run);	/* with the lock: @d may be gone when the note is taken */
 	spin_unlock(&d->note_lock);
-	cfs_waiter_run(&d->run);
 }
 
 static void cfs_stream_create(struct cfs_stream *st)
@@ -611,16 +611,20 @@ static bool cfs_stream_empty(const struct cfs_stream *st)
 }
 
 /**
- * cfs_stream_reap - free streams that are over
+ * cfs_stream_reap - free streams that are over, and all but the newest of those that are idle
  * @d: Data state, d->lock held.
  */
 void cfs_stream_reap(struct cfs_data *d)
 {
 	struct cfs_stream *st, *next;
+	unsigned int idle = 0;
 
-	list_for_each_entry_safe(st, next, &d->streams, link)
-		if (cfs_stream_empty(st) && (st->state == CFS_ST_SEALED || !cfs_stream_room(st)))
+	list_for_each_entry_safe_reverse(st, next, &d->streams, link) {
+		if (!cfs_stream_empty(st))
+			continue;
+		if (st->state == CFS_ST_SEALED || !cfs_stream_room(st) || idle++ >= CFS_STREAMS_IDLE)
 			cfs_stream_free(st);
+	}
 }
 
 /**

@@ -93,7 +93,7 @@ static void cfs_sb_free(struct kref *ref)
 	free_percpu(csb->counts);
 	kfree_sensitive(csb->config);
 	kfree(csb->source);
-	kfree(csb);
+	kfree_rcu(csb, rcu);
 }
 
 /**

@@ -208,14 +208,14 @@ u32 cfs_iter_crc(struct iov_iter *iter, size_t len, u32 crc)
 	return crc;
 }
 
-static int cfs_send_header(struct socket *sock, struct cfs_pkt_hdr *hdr, const char *arg, bool more)
+static int cfs_send_header(struct socket *sock, struct cfs_pkt_hdr *hdr, const char *arg, int flags)
 {
 	u8 buf[CFS_PKT_HDR_MAX];
 	struct kvec kv[2] = {
 		{ .iov_base = buf },
 		{ .iov_base = (void *)arg, .iov_len = hdr->arg_len },
 	};
-	struct msghdr msg = { .msg_flags = MSG_NOSIGNAL | (more ? MSG_MORE : 0) };
+	struct msghdr msg = { .msg_flags = MSG_NOSIGNAL | flags };
 	size_t len = cfs_pkt_encode(hdr, buf);
 	int ret;
 
@@ -240,7 +240,7 @@ static int cfs_send_pages(struct cfs_conn *conn, struct iov_iter *iter, struct c
 		int ret = sock_sendmsg(conn->sock, &msg);
 
 		if (ret <= 0)
-			return ret ?: -EPIPE;
+			return ret == -EAGAIN ? -ETIMEDOUT : ret ?: -EPIPE;
 		iov_iter_advance(iter, ret);
 		if (splice)
 			cfs_count(csb, spliced_bytes, ret);
@@ -252,9 +252,10 @@ static int cfs_send_pages(struct cfs_conn *conn, struct iov_iter *iter, struct c
 /*
  * Everything is taken from the packet before the last byte is given to the socket: the reply may
  * come, and the receiver would finish the packet, before sendmsg() returns. It waits for
- * conn->sending to be cleared, see cfs_rx_complete().
+ * conn->sending to be cleared, see cfs_rx_complete(). @flags: MSG_DONTWAIT: -EAGAIN when there is no
+ * room for the header, then nothing was sent.
  */
-static int cfs_send_pkt(struct cfs_conn *conn, struct cfs_pkt *pkt)
+static int cfs_send_pkt(struct cfs_conn *conn, struct cfs_pkt *pkt, int flags)
 {
 	struct cfs_pkt_hdr hdr = pkt->hdr;
 	struct iov_iter iter = pkt->iter;
@@ -272,7 +273,7 @@ static int cfs_send_pkt(struct cfs_conn *conn, struct cfs_pkt *pkt)
 		pkt->hdr.crc = hdr.crc;
 		iov_iter_truncate(&iter, len);
 	}
-	err = cfs_send_header(conn->sock, &hdr, pkt->arg, len);
+	err = cfs_send_header(conn->sock, &hdr, pkt->arg, flags | (len ? MSG_MORE : 0));
 	if (!err && len)
 		err = cfs_send_pages(conn, &iter, csb);
 	return err;
@@ -311,6 +312,22 @@ static struct cfs_pkt *cfs_tx_next(struct cfs_conn *conn, bool small)
 	return pkt;
 }
 
+/* The send queue is full: the work will wait, a caller with a signal pending cannot. */
+static void cfs_tx_later(struct cfs_conn *conn, struct cfs_pkt *pkt)
+{
+	spin_lock(&conn->lock);
+	conn->sending = NULL;
+	if (conn->state == CFS_CONN_UP) {
+		list_move(&pkt->link, &conn->txq);
+		conn->nqueued++;
+		conn->nsent--;
+		pkt->exposed = false;
+		queue_work(cfs_io_wq, &conn->tx_work);
+	}
+	spin_unlock(&conn->lock);
+	wake_up_all(&conn->idle);
+}
+
 static void cfs_tx_sent(struct cfs_conn *conn)
 {
 	spin_lock(&conn->lock);
@@ -327,11 +344,14 @@ static void cfs_tx_run(struct cfs_conn *conn, bool small)
 
 	lockdep_assert_held(&conn->tx);
 	while (!err && (pkt = cfs_tx_next(conn, small))) {
-		err = cfs_send_pkt(conn, pkt);
-		cfs_tx_sent(conn);
+		err = cfs_send_pkt(conn, pkt, small ? MSG_DONTWAIT : 0);
+		if (err == -EAGAIN && small)
+			cfs_tx_later(conn, pkt);
+		else
+			cfs_tx_sent(conn);
 	}
 	memalloc_nofs_restore(nofs);
-	if (err)
+	if (err && !(err == -EAGAIN && small))
 		cfs_conn_kill(conn, err);
 }
 

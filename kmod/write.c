@@ -258,8 +258,8 @@ void cfs_piece_done(struct cfs_pkt *pkt)
 	trace_cfs_packet(d->ci->netfs.inode.i_ino, pkt);
 	spin_lock(&d->note_lock);
 	list_add_tail(&piece->note, &d->notes);
+	cfs_waiter_run(&d->run);	/* with the lock: @d may be gone when the note is taken */
 	spin_unlock(&d->note_lock);
-	cfs_waiter_run(&d->run);
 }
 
 /* ---- admission ---- */
@@ -600,22 +600,20 @@ void cfs_data_run_now(struct cfs_data *d)
 	LIST_HEAD(ended);
 
 	cfs_waiter_done(&d->run);
-	cfs_data_hold(d, false);
 	mutex_lock(&d->lock);
 	cfs_data_move(d);
 	list_splice_init(&d->ended, &ended);
 	if (!list_empty(&ended) && !list_empty(&d->waiting))
 		cfs_waiter_run(&d->run);
-	if (!d->map_loading && test_bit(CFS_SB_FORCED, &cfs_data_sb(d)->flags))
+	if (!d->map_loading && (d->map_valid || cfs_read_hopeless(cfs_data_sb(d))))
 		list_splice_init(&d->map_readers, &readers);
-	if (cfs_data_must_wait(d) && READ_ONCE(d->active) > 1)
+	if (cfs_data_must_wait(d) && READ_ONCE(d->active))
 		cfs_wait_change(&d->run, CFS_RETRY_MS);
 	WRITE_ONCE(d->still, cfs_data_still(d));
 	wake_up_all(&d->idle);
 	mutex_unlock(&d->lock);
 	cfs_read_resume(&readers, 0);
-	cfs_end_writes(d, &ended);
-	cfs_data_drop(d, false);
+	cfs_end_writes(d, &ended);	/* @d may be gone afterwards */
 	memalloc_nofs_restore(nofs);
 }
 
@@ -629,22 +627,30 @@ void cfs_data_run(struct work_struct *work)
 
 /**
  * cfs_data_freeze - stop starting anything, wait until what was started has ended
- * @d: Data state; the caller has the inode's lock, so there is one at a time.
+ * @d: Data state; the caller has the inode's lock.
  *
  * Commits still run: afterwards no byte is acknowledged and not committed. Writes stay queued until
- * cfs_data_thaw().
+ * cfs_data_thaw(). A truncation whose caller was killed may still be under way: it is waited for.
  *
  * Context: Sleeps; as long as servers and daemon take, at most until the mount is forced.
+ * Return:  0 or -EINTR: killed, nothing is frozen.
  */
-void cfs_data_freeze(struct cfs_data *d)
+int cfs_data_freeze(struct cfs_data *d)
 {
 	mutex_lock(&d->lock);
-	d->frozen = true;
+	while (d->frozen) {
+		mutex_unlock(&d->lock);
+		if (wait_event_killable(d->idle, !READ_ONCE(d->frozen)))
+			return -EINTR;
+		mutex_lock(&d->lock);
+	}
+	WRITE_ONCE(d->frozen, true);
 	cfs_streams_seal(d);
 	WRITE_ONCE(d->still, false);
 	mutex_unlock(&d->lock);
 	cfs_data_run_now(d);
 	wait_event(d->idle, READ_ONCE(d->still));
+	return 0;
 }
 
 /**
@@ -662,7 +668,7 @@ void cfs_data_thaw(struct cfs_data *d)
 		cfs_piece_requeue(piece);
 		d->nover--;
 	}
-	d->frozen = false;
+	WRITE_ONCE(d->frozen, false);
 	mutex_unlock(&d->lock);
 	cfs_data_run_now(d);
 }

@@ -131,6 +131,38 @@ TEST_F(Loss, ReadOnlyAndFullIsNoSpace) {
   unlink(name.c_str());
 }
 
+// ---- a truncation that outlives its caller ----
+
+// The servers have no leader, whoever waits for ftruncate() is killed, others go on: what they write and sync afterwards must
+// not be cut when the truncation is executed at last.
+TEST_F(Loss, TruncationOfAKilledCallerCutsNothingWrittenLater) {
+  constexpr int kMetaTruncate = 0x2D, kNoLeader = 0xF9;
+  const std::string more = pattern(kMiB, 12);
+  write_file("f", pattern(kMiB, 11));
+  fault("action=force_result&op=" + std::to_string(kMetaTruncate) +
+        "&value=" + std::to_string(kNoLeader) + "&count=1000");
+  const pid_t pid = fork();
+  if (!pid) _exit(truncate(path("f").c_str(), 4096) ? 1 : 0);
+  sleep(1);
+  ASSERT_EQ(kill(pid, SIGKILL), 0);
+  int status = 0;
+  ASSERT_EQ(waitpid(pid, &status, 0), pid);
+  EXPECT_TRUE(WIFSIGNALED(status)) << "it can be killed";
+  std::thread leader([] {
+    sleep(4);
+    fault("action=clear");
+  });
+  Fd fd(path("f"), O_RDWR);
+  ASSERT_EQ(write_at(fd.get(), more, kMiB), 0);
+  EXPECT_EQ(fd.sync(), 0);
+  leader.join();
+  sleep(4);  // the daemon tries again after a pause
+  drop_caches();
+  const std::string now = read_all(path("f"));
+  ASSERT_EQ(now.size(), 2 * kMiB);
+  expect_same(now.substr(kMiB), more, "what was synced");
+}
+
 // ---- no server ----
 
 // A hard mount waits, can be killed, and loses nothing.
