@@ -12,7 +12,7 @@ CHANGED_SINCE ?=
 ARGS ?=
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps user kmod kmod-guest demo test check test-debug nightly bench bench-data bench-meta vm format lint install clean
+.PHONY: all help deps user kmod kmod-guest demo test check test-debug nightly bench bench-data bench-meta bench-icount vm format lint install clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ bench-meta: all ## bench, only names: cached and cold metadata
 
 bench-data: all ## bench, only file data: sequential, random, small files
 	@tests/bench/run.sh --report build/bench-data $(ARGS) --group large --group random --group small
+
+bench-icount: all ## micro benchmarks in guest instructions against tests/bench/icount-baseline.json
+	@tests/bench/icount.sh $(ARGS)
 
 vm: all ## a shell in a guest: module loaded, volume mounted at /mnt/cubefs
 	@tools/demo/shell.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The report of the benchmark: DIR/bench.json (and copies.json) to DIR/bench.md and plots.
+"""The report of the benchmark: DIR/bench.json to DIR/bench.md and plots.
 
 usage: tests/bench/report.py DIR [--note TEXT] [--baseline TARGET]
 
@@ -97,11 +97,6 @@ def memory_table(memory):
     return ["## Memory of the daemons", ""] + table(["front end", "process", "resident MiB", "peak MiB"], rows) if rows else []
 
 
-def copies_table(copies):
-    rows = [[c["workload"], c["target"], plot.number(c["copied_bytes"] / c["file_bytes"])] for c in copies]
-    return ["## Bytes that the kernel copied per byte of the file", ""] + table(["workload", "target", "copied"], rows) if rows else []
-
-
 def latency_plot(rows):
     sections = []
     for group in ("names", "small", "threads", "random"):
@@ -141,20 +136,14 @@ def plots(rows, baseline):
     ]
 
 
-def read(path, default):
-    if not os.path.exists(path):
-        return default
-    with open(path, encoding="utf-8") as f:
-        return json.load(f)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dir")
     parser.add_argument("--note", action="append", default=[], help="one more line for the head of the report")
     parser.add_argument("--baseline", default="fuse", help="target that ratios are against (default: fuse)")
     args = parser.parse_args()
-    data = read(os.path.join(args.dir, "bench.json"), None)
+    with open(os.path.join(args.dir, "bench.json"), encoding="utf-8") as f:
+        data = json.load(f)
     rows = [Row(r) for r in data["rows"]]
     lines = ["<!-- SPDX-License-Identifier: Apache-2.0 -->", "# Benchmark", "",
              f"Kernel {data['kernel']}, {data['processors']} processors, {data['rounds']} interleaved rounds. Processor time and context "
@@ -163,7 +152,7 @@ def main():
         workloads = of_group(rows, group)
         if workloads:
             lines += [f"## {title}", ""] + group_table(workloads, args.baseline)
-    lines += copies_table(read(os.path.join(args.dir, "copies.json"), [])) + memory_table(data["memory"])
+    lines += memory_table(data["memory"])
     for name, title, unit, sections, log, reference in plots(rows, args.baseline):
         if not sections:
             continue

@@ -27,24 +27,6 @@ make_tree() {
   rm -rf "$dir/tree"
 }
 
-# count_copies TARGET...: writes and reads a file of 16 MiB with each, without a clock.
-count_copies() {
-  local target work copied separator='[' file
-  for target in "$@"; do
-    file=/mnt/$target/copies
-    for work in "write 1 MiB, fsync:/bin/dd if=/dev/zero of=$file bs=1M count=16 conv=fsync" \
-      "read 1 MiB, cold:/bin/dd if=$file of=/dev/null bs=1M" "read 1 MiB, cached:/bin/dd if=$file of=/dev/null bs=1M"; do
-      [[ $work != *cold* ]] || { sync; echo 3 >/proc/sys/vm/drop_caches; }
-      copied=$(bpftrace tests/bench/copies.bt -c "${work#*:}" 2>/dev/null | sed -n 's/^@copied: //p')
-      printf '%s{"workload": "%s", "target": "%s", "copied_bytes": %d, "file_bytes": %d}' "$separator" "${work%%:*}" "$target" \
-        "$copied" $((16 << 20))
-      separator=','
-    done
-    rm "$file"
-  done
-  echo ']'
-}
-
 in_guest() {
   local kind
   MASTER=$CUBEFS_HOST_IP:17010
@@ -77,7 +59,6 @@ in_guest() {
   "$BENCH" "${targets[@]}" --tree "$report/tree.tar" --servers "$MASTER" --ceiling "kernel@$MASTER" --owner bench \
     --tcp "$CUBEFS_HOST_IP:17999" --daemon "fuse=$(cat /run/fuse.pid)" --daemon "kernel=$(cat /run/kernel.pid)" \
     --json "$report/bench.json" "$@"
-  [[ " $* " == *" --group "* && " $* " != *" --group large "* ]] || count_copies fuse kernel tmpfs >"$report/copies.json"
   [ -z "${BENCH_PEER_MOUNT:-}" ] || umount /mnt/peer
   cfsctl kernel umount /mnt/nobpf
   cfsctl kernel umount /mnt/kernel
@@ -121,7 +102,6 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 mkdir -p "$report"
 report=$(realpath "$report")
-rm -f "$report/copies.json"
 make_tree "$dir"
 before=$(cut -d ' ' -f 1 /proc/loadavg)
 if [ -n "${BENCH_PEER:-}" ]; then on_this_machine "${quick[@]}" "$@"; else with_guest "${quick[@]}" "$@"; fi
