@@ -24,7 +24,7 @@ check() {
 measures() {
   mkdir "$T/a" "$T/b" "$T/c"
   "$BENCH" --target "fuse=$T/a" --target "kernel=$T/b" --small-target "rules=$T/c" --group names --group small --group tree \
-    --tree "$T/tree.tar" --rounds 2 --files 5 --calls 50 --daemon me=$$ --json "$T/bench.json"
+    --tree "$T/tree.tar" --rounds 2 --files 5 --calls 50 --pause 0 --daemon me=$$ --json "$T/bench.json"
 }
 leaves_nothing() { [ -z "$(find "$T/a" "$T/b" "$T/c" -mindepth 1)" ]; }
 a_failing_call_fails() { ! "$BENCH" --target "x=$T/none" --json "$T/x.json"; }
