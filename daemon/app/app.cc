@@ -56,7 +56,8 @@ App::~App() {
   if (signals_ >= 0) ::close(signals_);
 }
 
-Result<std::unique_ptr<App>> App::create(const Options& options, FuseFactory fuse) {
+Result<std::unique_ptr<App>> App::create(const Options& options, FuseFactory fuse, int lock_fd,
+                                         const Predecessor* before) {
   join_reclaim();
   const Result<int> signals = block_signals();
   if (!signals) return signals.error();
@@ -64,8 +65,10 @@ Result<std::unique_ptr<App>> App::create(const Options& options, FuseFactory fus
   if (!loop) return loop.error();
   std::unique_ptr<App> app(new App(options, std::move(loop).value(), std::move(fuse)));
   app->signals_ = *signals;
+  app->lock_fd_ = lock_fd;
   const Result<void> started = app->start();
   if (!started) return started.error();
+  app->note_upgrade(before);
   return app;
 }
 
@@ -78,6 +81,7 @@ Result<void> App::start() {
     kernel_.fill_cache(&cache_);
     commands_.on_policy_change = [this] { policy_.start(); };
   }
+  commands_.on_upgrade = [this](Json args) { return upgrade(std::move(args)); };
   fuse_.on_change = [this] { mounts_changed(); };
   kernel_.on_attach = [this] {
     if (options_.trace) trace_.start();
@@ -186,8 +190,51 @@ Task<void> App::wait_for_signal() {
   co_await shut_down();
 }
 
+void App::note_upgrade(const Predecessor* before) {
+  const std::string failed = failed_upgrade();
+  if (before != nullptr) {
+    const std::int64_t took_us = (monotonic_ns() - before->stopped_ns()) / 1000;
+    spdlog::info("took over from process {} after {} us", before->pid(), took_us);
+    commands_.upgrade = Json{{"from_pid", before->pid()}, {"without_daemon_us", took_us}};
+  } else if (!failed.empty()) {
+    spdlog::error("the upgrade failed, this is the former binary again: {}", failed);
+    commands_.upgrade = Json{{"error", failed}};
+  }
+}
+
+Task<Result<Json>> App::upgrade(Json args) {
+  if (successor_ || loop_->stopping()) co_return make_error(EBUSY, "the daemon is being replaced");
+  const auto mounts_die = [this, force = admin::flag_or(args, "force", false)] {
+    return !force && !fuse_.empty();
+  };
+  const Error refusal{EBUSY, "its FUSE mounts would end with it; unmount them, or use --force"};
+  if (mounts_die()) co_return refusal;
+  std::string binary = admin::text_or(args, "binary", "");
+  if (binary.empty()) binary = own_binary();
+  spdlog::info("upgrade: starting {}", binary);
+  auto started = Successor::start(binary, options_.command_line, lock_fd_);
+  if (!started) co_return started.error();
+  successor_.emplace(std::move(started).value());
+  Result<void> ready = co_await successor_->prepared(*loop_);
+  if (ready && loop_->stopping()) ready = make_error(ESHUTDOWN, "the daemon is being stopped");
+  if (ready && mounts_die()) ready = refusal;
+  if (!ready) {
+    spdlog::error("upgrade: {}", ready.error().text());
+    successor_.reset();
+    co_return ready.error();
+  }
+  successor_->stopping();
+  ask_to_stop();
+  co_return Json{{"pid", successor_->pid()}};
+}
+
+std::optional<Successor> App::take_successor() {
+  if (!succeeded()) return {};
+  return std::exchange(successor_, std::nullopt);
+}
+
 Task<void> App::shut_down() {
-  notify_service_manager("STOPPING=1");
+  if (!succeeded()) notify_service_manager("STOPPING=1");
   std::signal(SIGALRM, stop_took_too_long);
   ::alarm(kStopLimitS);
   idle_ticket_ = 0;

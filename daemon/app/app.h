@@ -18,6 +18,7 @@
 #include "daemon/app/http_server.h"
 #include "daemon/app/metrics.h"
 #include "daemon/app/options.h"
+#include "daemon/app/takeover.h"
 #include "daemon/bpf/policy_loader.h"
 #include "daemon/bpf/trace_loader.h"
 #include "daemon/kernel/kernel_front.h"
@@ -31,12 +32,16 @@ class App {
   static constexpr Millis kDrainGrace{3000};
   static constexpr Millis kAutoExitFirst{60'000};  ///< auto-exit: time for the first mount
 
-  static Result<std::unique_ptr<App>> create(const Options& options, FuseFactory fuse);
+  /// `lock_fd` is what a daemon that follows inherits; `before` is whom this one follows.
+  static Result<std::unique_ptr<App>> create(const Options& options, FuseFactory fuse, int lock_fd,
+                                             const Predecessor* before);
   ~App();
   App(const App&) = delete;
   App& operator=(const App&) = delete;
 
   void run();
+  /// Who is to be released when this object is gone, after run().
+  std::optional<Successor> take_successor();
 
  private:
   App(const Options& options, std::unique_ptr<Loop> loop, FuseFactory fuse);
@@ -45,15 +50,19 @@ class App {
   HttpAnswer page(const std::string& path);
   Task<void> wait_for_signal();
   Task<void> shut_down();
+  Task<Result<Json>> upgrade(Json args);
+  void note_upgrade(const Predecessor* before);
   Task<void> auto_exit(Millis delay, std::uint64_t ticket);
   void attach_kernel();
   void mounts_changed();
   [[nodiscard]] TraceLoader::Settings trace_settings() const;
   [[nodiscard]] bool idle() const;
+  [[nodiscard]] bool succeeded() const { return successor_ && successor_->committed(); }
 
   Options options_;
   std::unique_ptr<Loop> loop_;
   int signals_ = -1;
+  int lock_fd_ = -1;
   VolumePool pool_;
   MetaCache cache_;
   KernelFront kernel_;
@@ -63,7 +72,8 @@ class App {
   Commands commands_;
   std::unique_ptr<AdminServer> admin_;
   Metrics metrics_;
-  std::unique_ptr<HttpServer> http_;  ///< with --metrics
+  std::unique_ptr<HttpServer> http_;    ///< with --metrics
+  std::optional<Successor> successor_;  ///< an upgrade is under way
   bool memory_locked_ = false;
   bool mounted_ = false;           ///< there were kernel mounts when it was last looked
   std::uint64_t idle_ticket_ = 0;  ///< of the auto-exit timer that counts

@@ -119,6 +119,7 @@ Task<Result<Json>> Commands::run(admin::Command command) {
     if (on_policy_change) on_policy_change();
     co_return Json::object();
   }
+  if (name == admin::kUpgrade && on_upgrade) co_return co_await on_upgrade(command.args);
   if (name == admin::kShutdown) {
     shut_down_();
     co_return Json::object();
@@ -148,6 +149,7 @@ Json Commands::status() const {
               {"uptime_s", (Loop::now_ms() - started_ms_) / 1000},
               {"loop", loop_.has_uring() ? "io_uring" : "poll"},
               {"kernel", kernel},
+              {"upgrade", upgrade},
               {"fuse_mounts", fuse_.list().size()}};
 }
 

@@ -34,6 +34,10 @@ class Commands final : public AdminHandler {
   [[nodiscard]] MetricsSample metrics_sample();
   /// Called when somebody has loaded another policy of the metadata cache.
   std::function<void()> on_policy_change;
+  /// Starts the next daemon.
+  std::function<Task<Result<Json>>(Json)> on_upgrade;
+  /// Shown by `status`: what the last upgrade came to.
+  Json upgrade = nullptr;
 
  private:
   [[nodiscard]] Json version() const;

@@ -57,6 +57,8 @@ ParsedOptions parse_options(int argc, char** argv) {
     return {std::nullopt, 2};
   }
   options.counts = *counts;
+  std::error_code failed;
+  options.command_line = {{argv, argv + argc}, std::filesystem::current_path(failed).string()};
   make_absolute(options.log_file);
   make_absolute(options.pid_file);
   make_absolute(options.socket);

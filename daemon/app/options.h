@@ -10,6 +10,7 @@
 #include <string>
 
 #include "daemon/app/admin_protocol.h"
+#include "daemon/app/takeover.h"
 #include "daemon/kernel/connector.h"
 
 namespace cfs {
@@ -27,6 +28,7 @@ struct Options {
   bool policy = true;          ///< load a policy for the metadata cache, if there is none
   unsigned trace_slow_ms = 0;  ///< log kernel requests that took so long; 0: none
   std::string metrics;         ///< "ADDRESS:PORT" of /metrics and the status page; empty: off
+  CommandLine command_line;    ///< to start a daemon with the same options
   unsigned auto_exit_s = 0;    ///< end when nothing was mounted for so long; 0: never
 };
 

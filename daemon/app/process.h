@@ -22,11 +22,14 @@ class InstanceLock {
  public:
   /// EBUSY with the other's process id when it is taken.
   static Result<InstanceLock> take(const std::string& path);
+  /// Held together with the daemon that this one follows.
+  static InstanceLock inherited(int fd) { return InstanceLock(fd); }
   InstanceLock(InstanceLock&& other) noexcept;
   InstanceLock& operator=(InstanceLock&& other) noexcept;
   ~InstanceLock();
   /// Note who holds it; again after a fork.
   void write_pid() const;
+  [[nodiscard]] int fd() const { return fd_; }
 
  private:
   explicit InstanceLock(int fd) : fd_(fd) {}
@@ -59,7 +62,8 @@ class Background {
   int fd_;
 };
 
-/// State for the service manager that started us, if any: "READY=1", "STOPPING=1". Any thread.
+/// State for the service manager that started us, if any: "READY=1", "STOPPING=1", "MAINPID=1".
+/// Any thread.
 void notify_service_manager(const std::string& state);
 
 /// IO_FLUSHER, OOM score, descriptor limit. Inherited by threads made later.

@@ -46,6 +46,7 @@ class Fd {
   ~Fd() {
     if (fd_ >= 0) ::close(fd_);
   }
+  void swap(Fd& other) { std::swap(fd_, other.fd_); }
   [[nodiscard]] int get() const { return fd_; }
   explicit operator bool() const { return fd_ >= 0; }
 
@@ -57,6 +58,21 @@ struct CloseObject {
   void operator()(bpf_object* object) const { bpf_object__close(object); }
 };
 using Object = std::unique_ptr<bpf_object, CloseObject>;
+
+constexpr std::uint64_t kForeign = 1;  ///< build of a program from a file: left alone
+
+/// Tells builds of a built-in program apart. FNV-1a.
+std::uint64_t build_of(const std::string& program) {
+  for (const BuiltIn& one : kBuiltIn) {
+    if (program != one.name) continue;
+    std::size_t size = 0;
+    const auto* const bytes = static_cast<const unsigned char*>(one.bytes(&size));
+    std::uint64_t hash = 0xcbf29ce484222325U;
+    for (std::size_t i = 0; i < size; ++i) hash = (hash ^ bytes[i]) * 0x100000001b3U;
+    return hash;
+  }
+  return kForeign;
+}
 
 Result<Object> open_object(const std::string& program, const std::string& pins) {
   bpf_object_open_opts options{};
@@ -159,8 +175,11 @@ Result<void> PolicyStore::ensure() {
   if (!ready) return ready;
   const Fd lock(::open(pins_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!lock || ::flock(lock.get(), LOCK_EX) != 0) return errno_error(pins_);
-  if (current()) return {};
-  const auto loaded = load_locked(kBuiltIn[0].name);
+  const std::string program = kBuiltIn[0].name;
+  const auto name = current();
+  const std::uint64_t build = stamp();
+  if (name && (*name != program || build == kForeign || build == build_of(program))) return {};
+  const auto loaded = load_locked(program);
   if (!loaded) return loaded.error();
   return {};
 }
@@ -181,6 +200,7 @@ Result<PolicyStore::Loaded> PolicyStore::load_locked(const std::string& program)
     const int code = errno;
     bpf_link__destroy(link);  // the pin, if it was made, keeps it attached
     if (failed != 0) return make_error(code, "cannot pin " + path);
+    set_stamp(build_of(program));
     return Loaded::kAttached;
   }
   const Fd pinned(errno == EBUSY ? bpf_obj_get(path.c_str()) : -1);
@@ -189,7 +209,29 @@ Result<PolicyStore::Loaded> PolicyStore::load_locked(const std::string& program)
   if (bpf_link_update(pinned.get(), bpf_map__fd(policy), nullptr) != 0) {
     return bpf_error("cannot replace the policy by " + program);
   }
+  set_stamp(build_of(program));
   return cold ? Loaded::kReplacedCold : Loaded::kReplaced;
+}
+
+/// The pinned policy's build_of(); 0 when it is not known. A map of one value is what can be pinned.
+std::uint64_t PolicyStore::stamp() const {
+  const Fd map(bpf_obj_get(stamp_path().c_str()));
+  const std::uint32_t key = 0;
+  std::uint64_t value = 0;
+  return map && bpf_map_lookup_elem(map.get(), &key, &value) == 0 ? value : 0;
+}
+
+/// Without it the next daemon loads its own program once more.
+void PolicyStore::set_stamp(std::uint64_t value) const {
+  Fd map(bpf_obj_get(stamp_path().c_str()));
+  if (!map) {
+    Fd made(bpf_map_create(BPF_MAP_TYPE_ARRAY, "build", sizeof(std::uint32_t), sizeof(value), 1,
+                           nullptr));
+    if (!made || bpf_obj_pin(made.get(), stamp_path().c_str()) != 0) return;
+    map.swap(made);
+  }
+  const std::uint32_t key = 0;
+  bpf_map_update_elem(map.get(), &key, &value, BPF_ANY);
 }
 
 Result<void> PolicyStore::unload() {
@@ -238,7 +280,7 @@ std::vector<PolicyMap> PolicyStore::maps() const {
     const Fd map(bpf_obj_get(entry.path().c_str()));
     bpf_map_info info{};
     __u32 size = sizeof(info);
-    if (!map || entry.path() == link_path() ||
+    if (!map || entry.path() == link_path() || entry.path() == stamp_path() ||
         bpf_map_get_info_by_fd(map.get(), &info, &size) != 0) {
       continue;
     }

@@ -34,7 +34,8 @@ class PolicyStore {
   /// Load a built-in program by its name, or an object file by its path, and make it the policy.
   /// kReplacedCold: the maps of the former one had another layout and were given up.
   Result<Loaded> load(const std::string& program);
-  /// Load the default unless there is a policy; maps of another layout are given up with theirs.
+  /// Load the default unless there is a policy, or over the default of another build; maps of another
+  /// layout are given up with theirs.
   Result<void> ensure();
   /// All that was believed is judged anew: for new rules. OK when there is no policy.
   Result<void> refresh();
@@ -50,6 +51,9 @@ class PolicyStore {
   [[nodiscard]] std::string link_path() const { return pins_ + "/policy"; }
   Result<Loaded> load_locked(const std::string& program);
   Result<void> prepare();
+  [[nodiscard]] std::string stamp_path() const { return pins_ + "/build"; }
+  [[nodiscard]] std::uint64_t stamp() const;
+  void set_stamp(std::uint64_t value) const;
   [[nodiscard]] Result<int> policy_map() const;
 
   std::string pins_;

@@ -33,6 +33,19 @@ Error device_error(const char* path) {
   }
 }
 
+Result<void> attach_to(int fd, cfs_attach& attach) {
+  attach.len = sizeof(attach);
+  attach.abi = CFS_ABI_MAJOR << 16 | CFS_ABI_MINOR;
+  attach.features = CFS_FEAT_ALL;
+  if (ioctl(fd, CFS_IOC_ATTACH, &attach) == 0) return {};
+  if (errno == EPROTONOSUPPORT) {
+    return make_error(EPROTONOSUPPORT,
+                      "the loaded cubefs module has another ABI version: load the one that belongs "
+                      "to this daemon");
+  }
+  return device_error("attach");
+}
+
 }  // namespace
 
 KernelChannel::~KernelChannel() {
@@ -55,16 +68,16 @@ Result<void> KernelChannel::open(const char* path) {
 
 Result<void> KernelChannel::attach() {
   attach_ = cfs_attach{};
-  attach_.len = sizeof(attach_);
-  attach_.abi = CFS_ABI_MAJOR << 16 | CFS_ABI_MINOR;
-  attach_.features = CFS_FEAT_ALL;
-  if (ioctl(fd_, CFS_IOC_ATTACH, &attach_) == 0) return {};
-  if (errno == EPROTONOSUPPORT) {
-    return make_error(EPROTONOSUPPORT,
-                      "the loaded cubefs module has another ABI version: load the one that belongs "
-                      "to this daemon");
-  }
-  return device_error("attach");
+  return attach_to(fd_, attach_);
+}
+
+Result<void> KernelChannel::check_abi(const char* path) {
+  const int fd = ::open(path, O_RDWR | O_CLOEXEC);
+  if (fd < 0) return {};
+  cfs_attach attach{};
+  const Result<void> attached = attach_to(fd, attach);
+  ::close(fd);
+  return attached.code() == EPROTONOSUPPORT ? attached : Result<void>{};
 }
 
 Result<void> KernelChannel::map_memory() {

@@ -33,6 +33,9 @@ class KernelChannel final : public KernelPort {
 
   /// Attach. Nothing is served before start().
   Result<void> open(const char* path = CFS_DEV_PATH);
+  /// EPROTONOSUPPORT when the module is there and speaks another ABI; asks while another daemon is
+  /// attached.
+  static Result<void> check_abi(const char* path = CFS_DEV_PATH);
   void start(RequestHandler& handler);
   /// Returns when no slot is left or after `grace`.
   Task<void> stop(Millis grace);

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The kernel suite in a guest: mini cluster on the host side of the tap, module, daemon and tests in the guest.
-#   tests/kernel/run.sh stock|newer|debug [--short|--channel|--fs FILTER|--cache [FILTER]|--observe]
+#   tests/kernel/run.sh stock|newer|debug [--short|--channel|--fs FILTER|--cache [FILTER]|--observe|--upgrade]
 # --channel: only the channel test; --fs: only these tests of fs_suite; --cache: only the metadata cache's; --observe: only the
-# tools that watch
+# tools that watch; --upgrade: only upgrades under load
 set -eu
 cd "$(dirname "$0")/../.."
 kernel=$1
@@ -15,7 +15,7 @@ tests/vm/kbuild "$kernel" kmod "build/kmod-$kernel"
 limit=1300
 [ "$kernel" = stock ] || limit=2400
 # The channel alone, against a daemon made for the test: it lies, dies and comes back. Ends by unloading the module.
-[[ ${1:-} =~ ^--(fs|cache|observe)$ ]] || tests/vm/run --kernel "$kernel" --net none --time-limit "$limit" --module "build/kmod-$kernel/kmod/cubefs.ko" \
+[[ ${1:-} =~ ^--(fs|cache|observe|upgrade)$ ]] || tests/vm/run --kernel "$kernel" --net none --time-limit "$limit" --module "build/kmod-$kernel/kmod/cubefs.ko" \
   -- "$B/tests/kernel/chan_test"
 [ "${1:-}" != --channel ] || exit 0
 dir=$(mktemp -d)

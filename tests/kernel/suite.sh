@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Runs inside the guest (module loaded, mini cluster at $CUBEFS_HOST_IP). Each check prints "ok NAME" or "not ok NAME - why".
-#   tests/kernel/suite.sh [--short|--fs FILTER|--cache [FILTER]|--observe]
+#   tests/kernel/suite.sh [--short|--fs FILTER|--cache [FILTER]|--observe|--upgrade]
 # --short: fewer random operations, for the debug kernel; --fs: only these tests of fs_suite (NfsExport: tests/kernel/nfs.sh);
-# --cache: only those of the metadata cache; --observe: only the tools that watch
+# --cache: only those of the metadata cache; --observe: only the tools that watch; --upgrade: only upgrades under load
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 B=$PWD/build/release
@@ -33,18 +33,41 @@ persists() {
   echo persistent >"$MNT/persist" && umount_volume "$MNT" && mount_volume test "$MNT" >/dev/null && [ "$(cat "$MNT/persist")" = persistent ]
 }
 
+# Writes, renames, reads and removes N files in a new directory; any error ends it.
+file_load() {
+  local i
+  for i in $(seq "$2"); do
+    head -c 20000 /dev/urandom >"$1/f$i" || return 1
+    mv "$1/f$i" "$1/g$i" || return 1
+    cmp "$1/g$i" "$1/g$i" || return 1
+    rm "$1/g$i" || return 1
+  done
+}
+
+# The daemon is replaced again and again under load; nothing fails, every upgrade says how long nobody served.
+survives_upgrades() {
+  local d=$MNT/upgrade i pid times=20 longest=0 us
+  [ $SHORT = 0 ] || times=4
+  mkdir -p "$d" || return 1
+  (while [ ! -e /tmp/upgraded ]; do file_load "$d" 3 || exit 1; done) &
+  pid=$!
+  for ((i = 0; i < times; i++)); do
+    us=$("$CFSCTL" upgrade --json | awk -F'[:,]' '/"without_daemon_us"/ {print $2 + 0}')
+    [ "${us:-0}" -gt 0 ] || { echo "upgrade $i failed"; touch /tmp/upgraded; wait "$pid"; return 1; }
+    [ "$us" -le "$longest" ] || longest=$us
+    kill -0 "$pid" || { echo "an operation failed at upgrade $i"; return 1; }
+  done
+  touch /tmp/upgraded
+  wait "$pid" || return 1
+  echo "# $times upgrades, at most $longest us without a daemon" >&3
+  [ -z "$(ls -A "$d")" ] && rmdir "$d"
+}
+
 # The daemon is killed while a process writes, reads and makes files; the next one takes over; nothing fails.
 survives_kill() {
   local d=$MNT/kill i pid
   mkdir -p "$d" || return 1
-  (
-    for i in $(seq 1 "$([ $SHORT = 1 ] && echo 15 || echo 60)"); do
-      head -c 20000 /dev/urandom >"$d/f$i" || exit 1
-      mv "$d/f$i" "$d/g$i" || exit 1
-      cmp "$d/g$i" "$d/g$i" || exit 1
-      rm "$d/g$i" || exit 1
-    done
-  ) &
+  file_load "$d" "$([ $SHORT = 1 ] && echo 15 || echo 60)" &
   pid=$!
   for i in 1 2 3; do
     sleep 1
@@ -217,6 +240,14 @@ if [ "${1:-}" = --cache ]; then
   check umount-and-unload unloads
   exit $failed
 fi
+if [ "${1:-}" = --upgrade ]; then
+  check second-umount umount_volume "$MNT2"
+  check survives-upgrades survives_upgrades 3>&1
+  check policy-is-pinned until_ok 30 policy_pinned
+  check bpf-trace-counts-again bpf_counts
+  check umount-and-unload unloads
+  exit $failed
+fi
 if [ "${1:-}" = --fs ]; then
   [[ $2 != *Transcripts* ]] || transcripts
   CFS_TREE_OPS=150 CFS_DIR_ENTRIES=3000 "$B/tests/fs/fs_suite" --gtest_brief=1 --gtest_filter="$2:-$NOT_HERE" || failed=1
@@ -266,6 +297,7 @@ fi
 check second-umount umount_volume "$MNT2" # it would die with its daemon below
 check persists-over-remount persists
 check survives-daemon-kill survives_kill
+check survives-upgrades survives_upgrades 3>&1
 # It cuts the network and kills daemons: nothing else runs. Its times mean nothing on the debug kernel.
 [ $SHORT = 1 ] || CFS_CFSD=$B/daemon/app/cfsd CFS_CFSCTL=$CFSCTL "$B/tests/kernel/outage_test" --gtest_brief=1 || failed=1
 check cache-hits-without-daemon hits_without_daemon

@@ -47,6 +47,7 @@ int run(int argc, char** argv, Context& context) {
   add_mount(cli, context);
   add_umount(cli, context);
   add_module(cli, context);
+  add_upgrade(cli, context);
   add_policy(cli, context);
   add_cluster(cli, context);
   add_mounts(cli, context);

@@ -40,6 +40,7 @@ void add_profile(CLI::App& cli, Context& context);
 void add_report(CLI::App& cli, Context& context);
 void add_top(CLI::App& cli, Context& context);
 void add_trace(CLI::App& cli, Context& context);
+void add_upgrade(CLI::App& cli, Context& context);
 void add_version(CLI::App& cli, Context& context);
 
 /// mount.cubefs, as mount(8) calls it. Returns mount(8)'s exit codes.
