@@ -37,6 +37,12 @@ inline constexpr const char* kFuseUmount = "fuse-umount";  ///< mount_point
 inline constexpr const char* kStats = "stats";             ///< session or mount_point
 inline constexpr const char* kRequests = "requests";
 inline constexpr const char* kPolicyChanged = "policy_changed";  ///< open its maps again
+/// session, inodes -> volume, sequence, changed (of each inode): what decides whether records of the
+/// metadata cache count; volume 0: the mount does without.
+inline constexpr const char* kCache = "cache";
+/// session; directories (their names), inodes (their attributes), or all: ask the servers again.
+inline constexpr const char* kCacheDrop = "cache-drop";
+inline constexpr std::size_t kInodesMax = 4096;     ///< in one command
 inline constexpr const char* kLatency = "latency";  ///< all mounts of the module together
 inline constexpr const char* kProfile = "profile";  ///< by: mount, node, task, cgroup; id (0: all)
 inline constexpr const char* kTrace = "trace";      ///< slow_ns, after -> events, last, lost

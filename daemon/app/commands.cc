@@ -111,6 +111,8 @@ Task<Result<Json>> Commands::run(admin::Command command) {
   if (name == admin::kTrace) co_return trace(command.args);
   if (name == admin::kLogLevel) co_return log_level(command.args);
   if (name == admin::kStats) co_return stats(command.args);
+  if (name == admin::kCache) co_return cache(command.args);
+  if (name == admin::kCacheDrop) co_return cache_drop(command.args);
   if (name == admin::kLastError) co_return last_error(command.args);
   if (name == admin::kPrepare) co_return co_await prepare(command.args);
   if (name == admin::kFuseMount) co_return co_await fuse_mount(command.args);
@@ -356,6 +358,65 @@ Result<Json> Commands::stats(const Json& args) {
   const FrontEnd* const front = fuse_.find(*path);
   if (front == nullptr) return make_error(ENOENT, *path + " is not a mount of this daemon");
   return Json{{"frontend", "fuse"}, {"daemon", volume_counters(*front->volume())}};
+}
+
+namespace {
+
+Result<std::uint32_t> session_arg(const Json& args) {
+  const auto session = args.find("session");
+  if (session == args.end() || !session->is_number_unsigned()) {
+    return make_error(EINVAL, "session is missing");
+  }
+  return session->get<std::uint32_t>();
+}
+
+Result<std::vector<Ino>> inodes_arg(const Json& args, const char* key) {
+  std::vector<Ino> out;
+  for (const Json& one : admin::member_or_empty(args, key)) {
+    if (!one.is_number_unsigned() || one.get<Ino>() == 0 || out.size() == admin::kInodesMax) {
+      return make_error(EINVAL, std::string(key) + " are inode numbers, not too many");
+    }
+    out.push_back(one.get<Ino>());
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<Json> Commands::cache(const Json& args) const {
+  const auto id = session_arg(args);
+  if (!id) return id.error();
+  const auto inodes = inodes_arg(args, "inodes");
+  if (!inodes) return inodes.error();
+  const auto session = kernel_.session(*id);
+  if (!session) return make_error(ENOENT, "there is no session " + std::to_string(*id));
+  const auto counters = session->counters();
+  if (!counters) return Json{{"session", *id}, {"volume", 0}};
+  Json changed = Json::array();
+  for (const Ino ino : *inodes) changed.push_back(changed_at(*counters, ino));
+  return Json{{"session", *id},
+              {"volume", counters->volume},
+              {"sequence", counters->seq},
+              {"changed", changed}};
+}
+
+Result<Json> Commands::cache_drop(const Json& args) {
+  const auto id = session_arg(args);
+  if (!id) return id.error();
+  const auto directories = inodes_arg(args, "directories");
+  if (!directories) return directories.error();
+  const auto inodes = inodes_arg(args, "inodes");
+  if (!inodes) return inodes.error();
+  Result<void> dropped;
+  if (admin::flag_or(args, "all", false)) dropped = kernel_.invalidate(*id, 0, 0);
+  for (const Ino ino : *directories) {
+    if (dropped) dropped = kernel_.invalidate(*id, ino, CFS_INV_ENTRIES);
+  }
+  for (const Ino ino : *inodes) {
+    if (dropped) dropped = kernel_.invalidate(*id, ino, CFS_INV_ATTR);
+  }
+  if (!dropped) return dropped.error();
+  return Json::object();
 }
 
 Result<Json> Commands::last_error(const Json& args) const {

@@ -56,6 +56,8 @@ class Commands final : public AdminHandler {
   Task<Result<Json>> fuse_mount(Json args);
   Task<Result<Json>> fuse_umount(Json args);
   Result<Json> session_stats(std::uint32_t id);
+  [[nodiscard]] Result<Json> cache(const Json& args) const;
+  Result<Json> cache_drop(const Json& args);
 
   Loop& loop_;
   VolumePool& pool_;

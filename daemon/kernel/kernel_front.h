@@ -59,6 +59,10 @@ class KernelFront final : public RequestHandler {
   /// "ip:port" of a data node; "": no row has named it.
   [[nodiscard]] std::string node_address(std::uint32_t id) const { return nodes_.address(id); }
   Result<cfs_stats> stats(std::uint32_t id) { return port_.stats(id); }
+  /// CFS_INV_* of an inode; ino 0: all names and attributes of the mount.
+  Result<void> invalidate(std::uint32_t id, std::uint64_t ino, std::uint32_t flags) {
+    return port_.invalidate(id, ino, flags);
+  }
   /// Where sessions put what servers said; before attach(). Outlives this.
   void fill_cache(CacheFiller* filler) { filler_ = filler; }
   /// Called once, when the daemon has become the module's.

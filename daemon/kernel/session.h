@@ -24,6 +24,12 @@
 
 namespace cfs {
 
+/// Sequence at which something of an inode last changed here; other inodes may share it.
+[[nodiscard]] inline std::uint64_t changed_at(const cfs_counters& counters, std::uint64_t ino) {
+  // pairs with the release in cfs_change() of kmod/inode.c
+  return __atomic_load_n(&counters.changed[(ino * 0x9E3779B97F4A7C15ULL) >> 48], __ATOMIC_ACQUIRE);
+}
+
 class Session final : public FrontEnd, public std::enable_shared_from_this<Session> {
  public:
   Session(Loop& loop, KernelPort& port, NodeTable& nodes, std::uint32_t id, std::string config)
@@ -57,6 +63,8 @@ class Session final : public FrontEnd, public std::enable_shared_from_this<Sessi
   [[nodiscard]] FrontStatus status() const override;
   [[nodiscard]] std::size_t rows() const { return publisher_.rows(); }
   [[nodiscard]] Reply mount_answer() const;
+  /// Of a mount that is open and has a metadata cache; nullptr: of no other.
+  [[nodiscard]] std::shared_ptr<const cfs_counters> counters() const { return counters_; }
   /// The kernel does not know this session (any more).
   [[nodiscard]] bool orphaned() const { return orphaned_; }
   /// Why the last attempt to open the volume failed, for people; empty: it did not.

@@ -69,11 +69,11 @@ refuses unknown-option 2 "unknown option 'colour'" mount_fuse "vol1@$MASTER" "$T
 refuses bad-number 2 "attrvalid" mount_fuse "vol1@$MASTER" "$T/mnt" -o attrvalid=soon
 refuses bad-frontend 2 "auto, kernel or fuse" "$CFSCTL" mount "vol1@$MASTER" "$T/mnt" --frontend floppy
 refuses too-many-replicas 2 "replicas" "$CFSCTL" cluster up --dir "$DIR" --replicas 3 --datanodes 1
-for command in "" mount umount mounts status stats requests module "module load" cluster "cluster up" version top trace profile doctor bench report log-level latency; do
+for command in "" mount umount mounts status stats requests module "module load" cluster "cluster up" version top trace profile doctor bench report log-level latency policy warm cache "cache show" "cache drop" "cache stats"; do
   # shellcheck disable=SC2086
   check "help-${command:-cfsctl}" sh -c "\"$CFSCTL\" $command --help | grep -q ."
 done
-for command in mount umount mounts status stats requests module cluster version top trace profile doctor bench report log-level latency; do
+for command in mount umount mounts status stats requests module cluster version top trace profile doctor bench report log-level latency policy warm cache; do
   check "help-example-$command" sh -c "\"$CFSCTL\" $command --help | grep -q '^  cfsctl $command'"
 done
 
@@ -81,6 +81,10 @@ done
 refuses missing-directory 1 "does not exist; create it" mount_fuse "vol1@$MASTER" "$T/none"
 refuses not-a-directory 1 "not a directory" mount_fuse "vol1@$MASTER" "$T/file"
 refuses umount-not-mounted 1 "not a mount of CubeFS" "$CFSCTL" umount "$T/mnt"
+refuses warm-not-mounted 1 "not on a mount of CubeFS" "$CFSCTL" warm "$T/mnt"
+refuses warm-missing 1 "No such file" "$CFSCTL" warm "$T/none"
+refuses warm-no-jobs 2 "jobs" "$CFSCTL" warm --jobs 0 "$T/mnt"
+refuses cache-no-verb 2 "subcommand" "$CFSCTL" cache
 refuses stats-not-mounted 1 "not a mount of CubeFS" "$CFSCTL" stats "$T/mnt"
 
 # ---- no daemon, no module
@@ -100,6 +104,10 @@ refuses cluster-down-none 3 "none is running" "$CFSCTL" cluster down --dir "$DIR
 if [ ! -e /sys/module/cubefs ] && ! modprobe -nq cubefs 2>/dev/null; then
   refuses kernel-no-module 3 "module is not loaded.*--frontend fuse" \
     "$CFSCTL" mount "vol1@$MASTER" "$T/mnt" --frontend kernel
+  for command in "show $T/mnt" "drop $T/mnt" stats; do
+    # shellcheck disable=SC2086
+    refuses "cache-${command%% *}-no-module" 3 "module is not loaded" "$CFSCTL" cache $command
+  done
   check module-status-absent sh -c "\"$CFSCTL\" module status; test \$? = 3"
 fi
 if command -v setpriv >/dev/null && [ "$(id -u)" = 0 ]; then
@@ -153,6 +161,12 @@ if "$CFSCTL" mount "vol1@$MASTER" "$T/mnt" --owner alice --frontend fuse >"$T/ou
   check stats "$CFSCTL" stats "$T/mnt"
   check stats-json sh -c "\"$CFSCTL\" stats '$T/mnt' --json | python3 -m json.tool"
   check requests-json sh -c "\"$CFSCTL\" requests --json | python3 -m json.tool"
+  mkdir -p "$T/mnt/w/a/b" && echo 12345 >"$T/mnt/w/a/f" && ln -s a "$T/mnt/w/link"
+  check warm sh -c "\"$CFSCTL\" warm '$T/mnt/w' | grep -q '^4 names in 3 directories, [0-9]* names/s$'"
+  check warm-data-json sh -c "\"$CFSCTL\" warm --data --jobs 1 --json '$T/mnt/w' '$T/mnt/w/a/f' | python3 -c '
+import json, sys
+w = json.load(sys.stdin)
+assert (w[\"names\"], w[\"directories\"], w[\"files_read\"], w[\"read_bytes\"], w[\"errors\"]) == (5, 3, 2, 12, 0), w'"
   ( cd "$T/mnt" && exec sleep 20 ) & user=$!
   sleep 0.3
   refuses umount-busy 1 "in use" "$CFSCTL" umount "$T/mnt"

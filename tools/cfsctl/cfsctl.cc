@@ -49,10 +49,12 @@ int run(int argc, char** argv, Context& context) {
   add_module(cli, context);
   add_upgrade(cli, context);
   add_policy(cli, context);
+  add_warm(cli, context);
   add_cluster(cli, context);
   add_mounts(cli, context);
   add_status(cli, context);
   add_stats(cli, context);
+  add_cache(cli, context);
   add_requests(cli, context);
   add_latency(cli, context);
   add_top(cli, context);

@@ -17,14 +17,12 @@
 
 #include "daemon/bpf/policy_store.h"
 #include "tools/cfsctl/daemon_link.h"
-#include "tools/cfsctl/kernel_mount.h"
-#include "tools/cfsctl/mount_table.h"
+#include "tools/cfsctl/policy_problem.h"
 
 namespace cfs::ctl {
 namespace {
 
 constexpr const char* kRulesMap = CFS_META_PIN_DIR "/cfs_rules";
-constexpr const char* kLoadOne = "load one with 'cfsctl policy load meta_cache'";
 constexpr long kCubefsMagic = 0x43554245;  // kmod/cfs.h
 
 struct RuleArgs {
@@ -33,14 +31,6 @@ struct RuleArgs {
   double entry_s = 0, attr_s = 0, absent_s = 0, open_s = 0;
   bool prefetch = false;
 };
-
-Problem refused(const std::string& what, const Error& error, const std::string& next) {
-  if (!module_loaded()) {
-    return {kAbsent, what, "the cubefs module is not loaded", "load it with 'cfsctl module load'"};
-  }
-  if (error.code == EPERM) return {kFailed, what, error.text(), "run it as root"};
-  return {kFailed, what, error.text(), next};
-}
 
 int run_list() {
   const PolicyStore store(CFS_META_PIN_DIR);
@@ -62,8 +52,8 @@ int run_load(const Context& context, const std::string& program) {
   PolicyStore store(CFS_META_PIN_DIR);
   const auto loaded = store.load(program);
   if (!loaded) {
-    return report(refused("cannot load " + program, loaded.error(),
-                          "what was active still is; docs/policy.md has the rules"));
+    return report(policy_problem("cannot load " + program, loaded.error(),
+                                 "what was active still is; docs/policy.md has the rules"));
   }
   const auto name = store.current();
   std::cout << "policy " << (name ? *name : program) << " is active";
@@ -82,7 +72,7 @@ int run_load(const Context& context, const std::string& program) {
 int run_show(bool json) {
   const PolicyStore store(CFS_META_PIN_DIR);
   const auto current = store.current();
-  if (!current) return report(refused("no policy", current.error(), kLoadOne));
+  if (!current) return report(policy_problem("no policy", current.error(), kLoadOne));
   Json maps = Json::array();
   std::vector<std::vector<std::string>> rows;
   for (const PolicyMap& map : store.maps()) {
@@ -106,7 +96,8 @@ int run_show(bool json) {
 int run_unload_policy() {
   PolicyStore store(CFS_META_PIN_DIR);
   const auto done = store.unload();
-  if (!done) return report(refused("cannot unload the policy", done.error(), "run it as root"));
+  if (!done)
+    return report(policy_problem("cannot unload the policy", done.error(), "run it as root"));
   std::cout << "no policy is active; what the cache knew is gone\n";
   return kDone;
 }
@@ -139,13 +130,13 @@ int change_rules(const RuleArgs& args, Change change) {
   const auto key = rule_key(args);
   if (!key) return report({kFailed, what, key.error().text(), "name a directory of a mount"});
   const int map = bpf_obj_get(kRulesMap);
-  if (map < 0) return report(refused(what, errno_error("no policy is loaded"), kLoadOne));
+  if (map < 0) return report(policy_problem(what, errno_error("no policy is loaded"), kLoadOne));
   const int failed = change(map, *key);
   const int code = errno;
   ::close(map);
   if (failed == 0) {
     const auto judged = PolicyStore(CFS_META_PIN_DIR).refresh();
-    return judged ? kDone : report(refused(what, judged.error(), kLoadOne));
+    return judged ? kDone : report(policy_problem(what, judged.error(), kLoadOne));
   }
   return report({kFailed, what, code == ENOENT ? "it has none" : std::strerror(code),
                  "see 'cfsctl policy rule list'"});
@@ -176,7 +167,8 @@ std::string seconds_text(std::uint32_t ms) {
 
 int run_rule_list() {
   const int map = bpf_obj_get(kRulesMap);
-  if (map < 0) return report(refused("no rules", errno_error("no policy is loaded"), kLoadOne));
+  if (map < 0)
+    return report(policy_problem("no rules", errno_error("no policy is loaded"), kLoadOne));
   std::vector<std::vector<std::string>> rows;
   cfs_meta_ino key{};
   for (const void* from = nullptr; bpf_map_get_next_key(map, from, &key) == 0; from = &key) {

@@ -32,6 +32,7 @@ void add_requests(CLI::App& cli, Context& context);
 void add_latency(CLI::App& cli, Context& context);
 void add_module(CLI::App& cli, Context& context);
 void add_policy(CLI::App& cli, Context& context);
+void add_cache(CLI::App& cli, Context& context);
 void add_cluster(CLI::App& cli, Context& context);
 void add_bench(CLI::App& cli, Context& context);
 void add_doctor(CLI::App& cli, Context& context);
@@ -42,6 +43,7 @@ void add_top(CLI::App& cli, Context& context);
 void add_trace(CLI::App& cli, Context& context);
 void add_upgrade(CLI::App& cli, Context& context);
 void add_version(CLI::App& cli, Context& context);
+void add_warm(CLI::App& cli, Context& context);
 
 /// mount.cubefs, as mount(8) calls it. Returns mount(8)'s exit codes.
 int run_mount_helper(int argc, char** argv, Context& context);

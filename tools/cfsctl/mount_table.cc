@@ -2,6 +2,8 @@
 /// Reading mountinfo; see mount_table.h.
 #include "tools/cfsctl/mount_table.h"
 
+#include <sys/sysmacros.h>
+
 #include <climits>
 #include <cstdlib>
 #include <filesystem>
@@ -31,14 +33,16 @@ std::string unescape(const std::string& text) {
 std::optional<MountEntry> parse_line(const std::string& line) {
   std::istringstream in(line);
   std::string skip, point, options, type, source, super;
-  for (int i = 0; i < 4; ++i) in >> skip;
-  in >> point >> options;
+  unsigned major_number = 0, minor_number = 0;
+  char colon = 0;
+  in >> skip >> skip >> major_number >> colon >> minor_number >> skip >> point >> options;
   while (in >> skip && skip != "-") {
   }
   if (!(in >> type >> source)) return std::nullopt;
   in >> super;
   if (type != "cubefs" && type != "fuse.cubefs") return std::nullopt;
-  return MountEntry{unescape(point), type, unescape(source), options + "," + super};
+  return MountEntry{unescape(point), type, unescape(source), options + "," + super,
+                    makedev(major_number, minor_number)};
 }
 
 bool same_kernel_mount(const MountEntry& entry, const Json& record) {
@@ -79,6 +83,14 @@ std::optional<MountEntry> find_mount(const std::string& path) {
   std::optional<MountEntry> found;
   for (const MountEntry& entry : cubefs_mounts()) {
     if (entry.mount_point == path) found = entry;
+  }
+  return found;
+}
+
+std::optional<MountEntry> mount_of_device(dev_t device) {
+  std::optional<MountEntry> found;
+  for (const MountEntry& entry : cubefs_mounts()) {
+    if (entry.device == device) found = entry;
   }
   return found;
 }

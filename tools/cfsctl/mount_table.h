@@ -6,6 +6,8 @@
 /// Failure  A line that cannot be read is left out.
 #pragma once
 
+#include <sys/types.h>
+
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,6 +21,7 @@ struct MountEntry {
   std::string type;     ///< "cubefs" or "fuse.cubefs"
   std::string source;   ///< VOLUME@MASTERS[:/SUBDIR]
   std::string options;  ///< of the mount and of the super block, comma list
+  dev_t device = 0;     ///< st_dev of its files
   [[nodiscard]] bool is_kernel() const { return type == "cubefs"; }
 };
 
@@ -27,6 +30,9 @@ struct MountEntry {
 [[nodiscard]] std::vector<MountEntry> cubefs_mounts();
 /// The topmost CubeFS mount at a path.
 [[nodiscard]] std::optional<MountEntry> find_mount(const std::string& path);
+
+/// A CubeFS mount of the file system that files with this st_dev are on.
+[[nodiscard]] std::optional<MountEntry> mount_of_device(dev_t device);
 
 /// Daemon's record (`mounts` command) of an entry: FUSE by place, kernel by source. Several kernel
 /// mounts of one source are all returned.
