@@ -137,6 +137,7 @@ cache_tests() {
   CFS_TEST_DIR=$at CFS_NO_POLICY=$([ "$1" = bpf ] || echo 1) CFS_CFSCTL=$CFSCTL CFS_BAD_POLICY=$B/bpf/refused_policy.full.o \
     "$B/tests/kernel/cache_test" --gtest_brief=1 --gtest_filter="${2:-*}"
 }
+verifier_costs() { CFS_BPF_DIR=$B/bpf "$B/tests/kernel/verifier_test" --gtest_brief=1; }
 mount_without_policy() {
   mkdir -p /mnt/nobpf && "$CFSCTL" mount "test@$MASTER" /mnt/nobpf --owner tester --frontend kernel -o nobpf >/dev/null &&
     grep -q ' /mnt/nobpf cubefs .*nobpf' /proc/mounts
@@ -231,6 +232,7 @@ nfs_export() {
 kernel_watches() { CFS_TEST_DIR=$MNT2 CFS_TEST_DIR2=$MNT "$B/tests/fs/fs_suite" --gtest_brief=1 --gtest_filter="$1"; }
 if [ "${1:-}" = --cache ]; then
   check policy-is-pinned until_ok 20 policy_pinned
+  verifier_costs || failed=1
   check mount-nobpf mount_without_policy
   cache_tests bpf "${2:-*}" || failed=1
   cache_tests nobpf 'Cache.*' || failed=1
@@ -276,6 +278,7 @@ else
   "$B/tests/kernel/data_test" --gtest_brief=1 || failed=1
 fi
 check policy-is-pinned policy_pinned
+verifier_costs || failed=1
 check mount-nobpf mount_without_policy
 if [ $SHORT = 1 ]; then
   cache_tests bpf 'Policy.Dropped*:Policy.ALate*:Cache.Race*:Policy.IsReplaced*' || failed=1
