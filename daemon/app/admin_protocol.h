@@ -47,7 +47,7 @@ inline constexpr const char* kLatency = "latency";  ///< all mounts of the modul
 inline constexpr const char* kProfile = "profile";  ///< by: mount, node, task, cgroup; id (0: all)
 inline constexpr const char* kTrace = "trace";      ///< slow_ns, after -> events, last, lost
 inline constexpr const char* kLogLevel = "log-level";  ///< level
-inline constexpr const char* kUpgrade = "upgrade";  ///< binary, force -> pid of the next daemon
+inline constexpr const char* kUpgrade = "upgrade";     ///< binary, force -> pid of the next daemon
 inline constexpr const char* kShutdown = "shutdown";
 
 struct Command {
