@@ -248,8 +248,11 @@ int main(int argc, char** argv) {
   app.add_option("--operations", o.scale.operations, "random reads or writes a round")
       ->take_last()
       ->capture_default_str();
-  app.add_option("--calls", o.scale.calls, "calls of a cached name a round")->capture_default_str();
+  app.add_option("--calls", o.scale.calls, "calls of a cached name a round")
+      ->take_last()
+      ->capture_default_str();
   app.add_option("--pause", o.pause, "seconds to wait before work on warm caches")
+      ->take_last()
       ->capture_default_str();
   app.add_option("--tree", o.scale.tree, "tar of a source tree with .git, for the group tree");
   app.add_option("--ceiling", o.ceiling, "VOLUME@MASTER: raw packets to its data nodes as a bound");

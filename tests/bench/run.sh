@@ -88,14 +88,14 @@ if [ "${1:-}" = --in-guest ]; then
   in_guest "$@"
   exit
 fi
-replicas=1 report=$PWD/build/bench quick=()
+replicas=1 report=$PWD/build/bench quick=() options=()
 while [ $# -gt 0 ]; do
   case $1 in
     --replicas) replicas=$2; shift 2 ;;
     --report) report=$2; shift 2 ;;
     --quick) quick=(--rounds 3 --mib 16 --files 40 --operations 100 --calls 4000); shift ;;
     --help | -h) sed -n '3,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
-    *) break ;;
+    *) options+=("$1"); shift ;;
   esac
 done
 dir=$(mktemp -d)
@@ -104,6 +104,6 @@ mkdir -p "$report"
 report=$(realpath "$report")
 make_tree "$dir"
 before=$(cut -d ' ' -f 1 /proc/loadavg)
-if [ -n "${BENCH_PEER:-}" ]; then on_this_machine "${quick[@]}" "$@"; else with_guest "${quick[@]}" "$@"; fi
+if [ -n "${BENCH_PEER:-}" ]; then on_this_machine "${quick[@]}" "${options[@]}"; else with_guest "${quick[@]}" "${options[@]}"; fi
 rm -f "$report/tree.tar"
 tests/bench/report.py "$report" --note "Load of the host: $before before, $(cut -d ' ' -f 1 /proc/loadavg) after, $(nproc) processors."
