@@ -336,7 +336,8 @@ TEST_F(Policy, WarmIsInterrupted) {
   // the signal comes as soon as it is caught, whatever the guest's speed
   const Ran ran =
       run(env("CFS_CFSCTL") + " warm --jobs 2 --json " + dir() +
-          " & p=$!; until grep -q 'SigCgt:.*[2367abef]$' /proc/$p/status; do sleep 0.1; done; "
+          " & p=$!; while [ -e /proc/$p ] && ! grep -q 'SigCgt:.*[2367abef]$' /proc/$p/status; "
+          "do sleep 0.1; done; "
           "kill -INT $p; wait $p");
   EXPECT_EQ(ran.code, 1) << ran.text;
   EXPECT_NE(ran.text.find("\"interrupted\": true"), std::string::npos) << ran.text;
