@@ -56,8 +56,7 @@ App::~App() {
   if (signals_ >= 0) ::close(signals_);
 }
 
-Result<std::unique_ptr<App>> App::create(const Options& options, FuseFactory fuse, int lock_fd,
-                                         const Predecessor* before) {
+Result<std::unique_ptr<App>> App::create(const Options& options, FuseFactory fuse, int lock_fd) {
   join_reclaim();
   const Result<int> signals = block_signals();
   if (!signals) return signals.error();
@@ -68,7 +67,6 @@ Result<std::unique_ptr<App>> App::create(const Options& options, FuseFactory fus
   app->lock_fd_ = lock_fd;
   const Result<void> started = app->start();
   if (!started) return started.error();
-  app->note_upgrade(before);
   return app;
 }
 
@@ -190,16 +188,15 @@ Task<void> App::wait_for_signal() {
   co_await shut_down();
 }
 
-void App::note_upgrade(const Predecessor* before) {
-  const std::string failed = failed_upgrade();
-  if (before != nullptr) {
-    const std::int64_t took_us = (monotonic_ns() - before->stopped_ns()) / 1000;
-    spdlog::info("took over from process {} after {} us", before->pid(), took_us);
-    commands_.upgrade = Json{{"from_pid", before->pid()}, {"without_daemon_us", took_us}};
-  } else if (!failed.empty()) {
-    spdlog::error("the upgrade failed, this is the former binary again: {}", failed);
-    commands_.upgrade = Json{{"error", failed}};
-  }
+void App::took_over(const Predecessor& before) {
+  const std::int64_t took_us = (monotonic_ns() - before.stopped_ns()) / 1000;
+  spdlog::info("took over from process {} after {} us", before.pid(), took_us);
+  commands_.upgrade = Json{{"from_pid", before.pid()}, {"without_daemon_us", took_us}};
+}
+
+void App::came_back(const FailedUpgrade& after) {
+  spdlog::error("the upgrade failed, this is the former binary again: {}", after.why);
+  commands_.upgrade = Json{{"error", after.why}};
 }
 
 Task<Result<Json>> App::upgrade(Json args) {

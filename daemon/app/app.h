@@ -32,13 +32,15 @@ class App {
   static constexpr Millis kDrainGrace{3000};
   static constexpr Millis kAutoExitFirst{60'000};  ///< auto-exit: time for the first mount
 
-  /// `lock_fd` is what a daemon that follows inherits; `before` is whom this one follows.
-  static Result<std::unique_ptr<App>> create(const Options& options, FuseFactory fuse, int lock_fd,
-                                             const Predecessor* before);
+  /// `lock_fd` is what a daemon that follows inherits.
+  static Result<std::unique_ptr<App>> create(const Options& options, FuseFactory fuse, int lock_fd);
   ~App();
   App(const App&) = delete;
   App& operator=(const App&) = delete;
 
+  /// For `status`.
+  void took_over(const Predecessor& before);
+  void came_back(const FailedUpgrade& after);
   void run();
   /// Who is to be released when this object is gone, after run().
   std::optional<Successor> take_successor();
@@ -51,7 +53,6 @@ class App {
   Task<void> wait_for_signal();
   Task<void> shut_down();
   Task<Result<Json>> upgrade(Json args);
-  void note_upgrade(const Predecessor* before);
   Task<void> auto_exit(Millis delay, std::uint64_t ticket);
   void attach_kernel();
   void mounts_changed();

@@ -34,6 +34,7 @@ cfs::FuseFactory fuse_factory() {
 struct Starter {
   std::optional<cfs::Background> background;
   std::optional<cfs::Predecessor> before;
+  std::optional<cfs::FailedUpgrade> after;
 
   void ready() {
     if (background) background->ready();
@@ -46,6 +47,13 @@ struct Starter {
     return EXIT_FAILURE;
   }
 };
+
+/// The lock lies on the open file, which the child of a fork shares.
+cfs::Result<cfs::InstanceLock> lock_of(const cfs::Options& options, const Starter& starter) {
+  if (starter.before) return cfs::InstanceLock::inherited(starter.before->lock_fd());
+  if (starter.after) return cfs::InstanceLock::inherited(starter.after->lock_fd);
+  return cfs::InstanceLock::take(options.socket + ".lock");
+}
 
 using Next = std::optional<cfs::Successor>;
 
@@ -66,16 +74,17 @@ cfs::Result<Next> serve(const cfs::Options& options, cfs::InstanceLock& lock, St
     if (!written) return written.error();
     pid_file.emplace(std::move(written).value());
   }
-  auto app = cfs::App::create(options, fuse_factory(), lock.fd(),
-                              starter.before ? &*starter.before : nullptr);
+  auto app = cfs::App::create(options, fuse_factory(), lock.fd());
   if (!app) return app.error();
+  if (starter.before) (*app)->took_over(*starter.before);
+  if (starter.after) (*app)->came_back(*starter.after);
   starter.ready();
   (*app)->run();
   return (*app)->take_successor();
 }
 
 /// Release it; if it does not serve then, be the daemon again.
-int hand_over(const cfs::Options& options, cfs::Successor next) {
+int hand_over(const cfs::Options& options, int lock_fd, cfs::Successor next) {
   ::alarm(0);  // of the stop
   const pid_t pid = next.pid();
   const auto served = next.release();
@@ -83,7 +92,7 @@ int hand_over(const cfs::Options& options, cfs::Successor next) {
     cfs::notify_service_manager("MAINPID=" + std::to_string(pid));
     return EXIT_SUCCESS;
   }
-  const cfs::Error why = cfs::start_again(options.command_line, served.error().text());
+  const cfs::Error why = cfs::start_again(options.command_line, {served.error().text(), lock_fd});
   std::cerr << "cfsd: " << why.text() << "\n";
   return EXIT_FAILURE;
 }
@@ -97,9 +106,8 @@ int main(int argc, char** argv) {
   ::prctl(PR_SET_NAME, "cfsd");  // whatever the file is called
   Starter starter;
   starter.before = cfs::Predecessor::from_environment();
-  // the lock lies on the open file, which the child of a fork shares
-  auto lock = starter.before ? cfs::InstanceLock::inherited(starter.before->lock_fd())
-                             : cfs::InstanceLock::take(options.socket + ".lock");
+  starter.after = cfs::FailedUpgrade::from_environment();
+  auto lock = lock_of(options, starter);
   if (!lock) return starter.fail(lock.error());
   if (!options.foreground && !starter.before) {
     auto entered = cfs::Background::enter();
@@ -109,5 +117,5 @@ int main(int argc, char** argv) {
   auto served = serve(options, *lock, starter);
   if (!served) return starter.fail(served.error());
   if (!*served) return EXIT_SUCCESS;
-  return hand_over(options, std::move(**served));
+  return hand_over(options, lock->fd(), std::move(**served));
 }

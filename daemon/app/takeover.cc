@@ -39,6 +39,7 @@ void say(int fd, const std::string& line) {
 
 std::vector<char*> pointers(const std::vector<std::string>& texts) {
   std::vector<char*> out;
+  out.reserve(texts.size() + 1);
   for (const std::string& text : texts) out.push_back(const_cast<char*>(text.c_str()));
   out.push_back(nullptr);
   return out;
@@ -140,7 +141,7 @@ Task<Result<void>> Successor::prepared(Loop& loop) {
     const Millis left(until - Loop::now_ms());
     if (left <= Millis(0)) break;
     const int n = co_await loop.recv(link_.get(), chunk, sizeof(chunk), left);
-    ended = n == 0;
+    ended = n == 0 || n == -ECONNRESET;
     if (n <= 0) break;
     said_.append(chunk, static_cast<std::size_t>(n));
   }
@@ -163,8 +164,9 @@ Result<void> Successor::release() {
     const std::int64_t left = until - Loop::now_ms();
     const int ready = left <= 0 ? 0 : ::poll(&wait, 1, static_cast<int>(left));
     if (ready < 0 && errno == EINTR) continue;
-    const ssize_t n = ready > 0 ? ::recv(link_.get(), chunk, sizeof(chunk), 0) : -1;
-    ended = n == 0;
+    if (ready <= 0) break;
+    const ssize_t n = ::recv(link_.get(), chunk, sizeof(chunk), 0);
+    ended = n == 0 || errno == ECONNRESET;  // it has not read "go"
     if (n <= 0) break;
     said_.append(chunk, static_cast<std::size_t>(n));
   }
@@ -231,17 +233,24 @@ std::string own_binary() {
   return path;
 }
 
-Error start_again(const CommandLine& how, const std::string& why) {
+Error start_again(const CommandLine& how, const FailedUpgrade& after) {
   if (::chdir(how.directory.c_str()) < 0) return errno_error(how.directory);
-  const std::vector<std::string> environment = environment_with(kErrorVariable, why);
+  const std::vector<std::string> environment =
+      environment_with(kErrorVariable, std::to_string(after.lock_fd) + " " + after.why);
   ::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+  ::fcntl(after.lock_fd, F_SETFD, 0);
   ::execve("/proc/self/exe", pointers(how.arguments).data(), pointers(environment).data());
   return errno_error("exec");
 }
 
-std::string failed_upgrade() {
-  const char* const why = std::getenv(kErrorVariable);
-  return why == nullptr ? "" : why;
+std::optional<FailedUpgrade> FailedUpgrade::from_environment() {
+  const char* const text = std::getenv(kErrorVariable);
+  int lock = -1, length = 0;
+  if (text == nullptr || std::sscanf(text, "%d %n", &lock, &length) != 1) return {};
+  FailedUpgrade out{text + length, lock};
+  ::unsetenv(kErrorVariable);
+  if (::fcntl(lock, F_SETFD, FD_CLOEXEC) < 0) return {};
+  return out;
 }
 
 std::int64_t monotonic_ns() {

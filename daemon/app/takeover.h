@@ -90,11 +90,14 @@ class Predecessor {
 
 /// The file this process was started from, or the one that has replaced it since.
 [[nodiscard]] std::string own_binary();
-/// Be started again, from the same file even if that was replaced; `why` is then
-/// failed_upgrade(). Returns only if it cannot.
-Error start_again(const CommandLine& how, const std::string& why);
-/// Why the upgrade failed after which this process was started again; empty: none did.
-[[nodiscard]] std::string failed_upgrade();
+/// This process was started again because its successor failed.
+struct FailedUpgrade {
+  std::string why;
+  int lock_fd = -1;  ///< held still: what the successor left behind may hold it as well
+  static std::optional<FailedUpgrade> from_environment();
+};
+/// Be started again, from the same file even if that was replaced. Returns only if it cannot.
+Error start_again(const CommandLine& how, const FailedUpgrade& after);
 [[nodiscard]] std::int64_t monotonic_ns();
 
 }  // namespace cfs

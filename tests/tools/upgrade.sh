@@ -11,7 +11,7 @@ B=${CFS_BUILD:-$PWD/build/release}
 CFSCTL=$B/tools/cfsctl/cfsctl
 T=$(mktemp -d)
 export CFSD_SOCKET=$T/cfsd.sock
-MASTER=127.0.0.1:${CFS_TEST_PORT:-28110}
+MASTER=127.0.0.1:${CFS_TEST_PORT:-28510}
 mkdir "$T/mnt"
 manager=
 
@@ -50,7 +50,8 @@ start() { NOTIFY_SOCKET=$T/notify "$T/cfsd" --socket "$CFSD_SOCKET" --log-file "
 follows() {
   local before after
   before=$(running) && "$CFSCTL" upgrade "$@" || return 1
-  after=$(running) && [ "$before" != "$after" ] && ! kill -0 "$before" 2>/dev/null || return 1
+  after=$(running) && [ "$before" != "$after" ] || return 1
+  until_ok 10 sh -c "! kill -0 $before 2>/dev/null" || { echo "the former one stays"; return 1; }
   [ "$(cat "$CFSD_SOCKET.lock")" = "$after" ]
 }
 follows_replaced_file() {
@@ -74,6 +75,7 @@ comes_back() {
   "$CFSCTL" status
 }
 json_tells() { "$CFSCTL" upgrade --json | python3 -c 'import json,sys; r=json.load(sys.stdin); assert r["without_daemon_us"] > 0 and r["pid"] != r["from_pid"]'; }
+
 # no descriptor is left behind by an upgrade
 many() {
   local files
@@ -81,12 +83,26 @@ many() {
   for _ in $(seq 20); do follows || return 1; done
   [ "$(find "/proc/$(running)/fd" -lname "$T/*" | wc -l)" = "$files" ]
 }
-killed_meanwhile() { # before anything is committed its child ends with it
-  script waits 'read -r go <&$link; sleep 0.1; exit 0'
-  "$CFSCTL" upgrade --binary "$T/waits" >/dev/null 2>&1 &
-  until_ok 5 pgrep -f "$T/waits" && kill -9 "$(running)"
-  wait $!
-  until_ok 5 sh -c "! pgrep -f '$T/waits'" && start
+# orphan WORDS: a new daemon whose old one says so much and dies. Prints whether it serves.
+orphan() {
+  python3 - "$T" "$1" <<'PY'
+import fcntl, os, socket, subprocess, sys, time
+t, words = sys.argv[1:]
+ours, theirs = socket.socketpair()
+lock = open(t + "/orphan.lock", "w")
+fcntl.flock(lock, fcntl.LOCK_EX)
+env = dict(os.environ, CFSD_TAKEOVER=f"{theirs.fileno()} {lock.fileno()} {os.getpid()}")
+new = subprocess.Popen([t + "/cfsd", "--socket", t + "/orphan", "--log-file", t + "/log", "--no-policy"],
+                       env=env, pass_fds=(theirs.fileno(), lock.fileno()), stderr=subprocess.DEVNULL)
+theirs.close()
+assert ours.recv(64) == b"prepared\n"
+ours.sendall(words.encode())
+ours.close()
+while new.poll() is None and not os.path.exists(t + "/orphan"): time.sleep(0.05)
+print("serves" if new.poll() is None else "ends")
+new.terminate()
+new.wait()
+PY
 }
 fuse_refused() {
   "$CFSCTL" mount "vol1@$MASTER" "$T/mnt" --owner alice --frontend fuse >/dev/null || return 1
@@ -109,7 +125,9 @@ check upgrade-says-why keeps "$T/says" 'no such luck'
 check upgrade-dies-late comes_back "$T/dies_late" 'ended while it started'
 check upgrade-says-why-late comes_back "$T/says_late" 'no such luck'
 check upgrade-after-failure follows --binary "$T/cfsd"
-check upgrade-killed-meanwhile killed_meanwhile
+check upgrade-old-dies-before test "$(orphan '')" = ends
+check upgrade-old-dies-while-stopping test "$(orphan 'stopping 1
+')" = serves
 check upgrade-20-times many
 check cluster-up "$CFSCTL" cluster up --dir "$T/cluster" --base-port "${MASTER#*:}" --volume vol1:alice
 check upgrade-fuse-refused fuse_refused
