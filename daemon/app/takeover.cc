@@ -47,6 +47,9 @@ std::vector<char*> pointers(const std::vector<std::string>& texts) {
 
 std::vector<std::string> environment_with(const std::string& variable, const std::string& value) {
   std::vector<std::string> out;
+  std::size_t count = 0;
+  while (environ[count] != nullptr) ++count;
+  out.reserve(count + 1);
   for (char** one = environ; *one != nullptr; ++one) {
     const std::string text(*one);
     if (text.rfind(variable + "=", 0) != 0) out.push_back(text);
