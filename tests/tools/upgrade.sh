@@ -80,7 +80,7 @@ json_tells() { "$CFSCTL" upgrade --json | python3 -c 'import json,sys; r=json.lo
 many() {
   local files
   files=$(find "/proc/$(running)/fd" -lname "$T/*" | wc -l)
-  for _ in $(seq 20); do follows || return 1; done
+  for _ in 1 2 3 4; do follows || return 1; done
   [ "$(find "/proc/$(running)/fd" -lname "$T/*" | wc -l)" = "$files" ]
 }
 # orphan WORDS: a new daemon whose old one says so much and dies. Prints whether it serves.
@@ -128,7 +128,7 @@ check upgrade-after-failure follows --binary "$T/cfsd"
 check upgrade-old-dies-before test "$(orphan '')" = ends
 check upgrade-old-dies-while-stopping test "$(orphan 'stopping 1
 ')" = serves
-check upgrade-20-times many
+check upgrade-leaves-nothing-open many
 check cluster-up "$CFSCTL" cluster up --dir "$T/cluster" --base-port "${MASTER#*:}" --volume vol1:alice
 check upgrade-fuse-refused fuse_refused
 exit $failed
