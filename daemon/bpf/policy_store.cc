@@ -172,7 +172,7 @@ Result<PolicyStore::Loaded> PolicyStore::load(const std::string& program) {
 
 Result<void> PolicyStore::ensure() {
   const Result<void> ready = prepare();
-  if (!ready) return ready;
+  if (!ready) return ready.error();
   const Fd lock(::open(pins_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!lock || ::flock(lock.get(), LOCK_EX) != 0) return errno_error(pins_);
   const std::string program = kBuiltIn[0].name;

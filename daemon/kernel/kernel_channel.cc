@@ -287,7 +287,7 @@ Result<cfs_stats> KernelChannel::stats(std::uint32_t session) {
 }
 
 Result<std::vector<SessionInfo>> KernelChannel::sessions() {
-  std::vector<unsigned char> buffer(64 * 1024);
+  std::vector<unsigned char> buffer(std::size_t{64} * 1024);
   cfs_sessions list{};
   for (;;) {
     list = cfs_sessions{};
