@@ -32,7 +32,8 @@ std::string usage_error(const CLI::App* app, const CLI::Error& e) {
   while (!app->get_subcommands().empty()) app = app->get_subcommands().front();
   std::string path;
   for (const CLI::App* at = app; at != nullptr; at = at->get_parent()) {
-    path = at->get_name() + (path.empty() ? "" : " " + path);
+    if (!path.empty()) path.insert(0, 1, ' ');
+    path.insert(0, at->get_name());
   }
   report(Problem{kUsage, "wrong use", e.what(), "see " + path + " --help"});
   return {};
