@@ -260,15 +260,15 @@ static inline bool cfs_passed(u64 when)
 	return !when || !time_before64(get_jiffies_64(), when);
 }
 
-/*
- * I/O that began at @since (jiffies64) has to be given up: umount -f, or a soft mount's deadline.
- */
 /* Nobody waits for what is read any more: the mount is forced, or all files are closed. */
 static inline bool cfs_read_hopeless(struct cfs_sb *csb)
 {
 	return test_bit(CFS_SB_FORCED, &csb->flags) || test_bit(CFS_SB_DYING, &csb->flags);
 }
 
+/*
+ * I/O that began at @since (jiffies64) has to be given up: umount -f, or a soft mount's deadline.
+ */
 static inline bool cfs_io_expired(struct cfs_sb *csb, u64 since)
 {
 	return test_bit(CFS_SB_FORCED, &csb->flags) ||

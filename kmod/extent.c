@@ -171,7 +171,7 @@ void cfs_map_lookup(const struct cfs_map *map, u64 pos, struct cfs_slice *out)
 /**
  * cfs_map_truncate - forget everything at and beyond a size
  * @map:  Map.
- * @size: Bytes.
+ * @size: Bytes. 0 needs no memory.
  *
  * Return:  0 or -ENOMEM, then the map is unchanged.
  * Source:  CubeFS v3.5.3, metanode/sorted_extents.go Truncate (the key that crosses is shortened).
@@ -180,7 +180,9 @@ int cfs_map_truncate(struct cfs_map *map, u64 size)
 {
 	MA_STATE(mas, &map->tree, size, size);
 
-	if (!mas_find(&mas, ULONG_MAX))
+	if (!size)
+		cfs_map_clear(map);
+	if (!size || !mas_find(&mas, ULONG_MAX))
 		return 0;
 	return cfs_map_store(map, size, ULONG_MAX, NULL);
 }

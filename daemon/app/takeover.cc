@@ -169,7 +169,7 @@ Result<void> Successor::release() {
     if (ready < 0 && errno == EINTR) continue;
     if (ready <= 0) break;
     const ssize_t n = ::recv(link_.get(), chunk, sizeof(chunk), 0);
-    ended = n == 0 || errno == ECONNRESET;  // it has not read "go"
+    ended = n == 0 || (n < 0 && errno == ECONNRESET);  // reset: it has not read "go"
     if (n <= 0) break;
     said_.append(chunk, static_cast<std::size_t>(n));
   }

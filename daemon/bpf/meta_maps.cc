@@ -58,7 +58,8 @@ Result<void> each_name_of(int map, std::uint64_t volume, const MetaMaps::SeeName
                         cfs_meta_entry value{};
                         std::memcpy(&key, keys + i * sizeof(key), sizeof(key));
                         std::memcpy(&value, values + i * sizeof(value), sizeof(value));
-                        if (key.volume != volume || !is_whole(key, value)) continue;
+                        if (key.volume != volume || key.len > sizeof(key.name)) continue;
+                        if (!is_whole(key, value)) continue;
                         const char* const name = static_cast<const char*>(key.name);
                         see(key.dir, std::string_view(name, key.len), value);
                       }

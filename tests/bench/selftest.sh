@@ -5,21 +5,10 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 BENCH=${CFS_BUILD:-$PWD/build/release}/tests/bench/bench
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
 T=$(mktemp -d)
 trap 'rm -rf "$T"' EXIT
-failed=0
-
-# check NAME COMMAND...: one test
-check() {
-  local name=$1 out
-  shift
-  if out=$("$@" 2>&1); then
-    echo "ok $name"
-  else
-    echo "not ok $name - ${out//$'\n'/$'\n  '}"
-    failed=1
-  fi
-}
 
 measures() {
   mkdir "$T/a" "$T/b" "$T/c"
