@@ -32,7 +32,7 @@ wait_for_cluster() {
 mount_it() { "$CFSCTL" mount "$VOLUME" "$MNT" --owner demo --frontend kernel >/dev/null; }
 prepare() { # the same FILES files every time: sorted names, links followed
   find -L /usr/include -type f -size -1024k 2>/dev/null | LC_ALL=C sort | head -n "$FILES" >/tmp/list
-  cpio -pdL --quiet "$WANT" </tmp/list
+  xargs -d "\n" cp -L --parents --preserve=timestamps -t "$WANT" </tmp/list
   head -c "${BIG}M" <(openssl enc -aes-128-ctr -pass pass:demo -nosalt -pbkdf2 </dev/zero 2>/dev/null) >"$WANT/big"
 }
 copy_in() { cp -r "$WANT" "$GOT"; }
