@@ -263,11 +263,7 @@ Loop::Op Loop::make_op(Op::Kind kind, int fd, const void* p, std::size_t n, Mill
   op.fd_ = fd;
   op.p_ = p;
   op.n_ = n;
-  if (timeout.count() > 0) {
-    op.timeout_.tv_sec = timeout.count() / 1000;
-    op.timeout_.tv_nsec = timeout.count() % 1000 * 1000000;
-    op.deadline_ms_ = now_ms() + timeout.count();
-  }
+  if (timeout.count() > 0) op.deadline_ms_ = now_ms() + timeout.count();
   return op;
 }
 

@@ -54,8 +54,10 @@ class Loop {
     std::uint32_t op_ = 0;          // cmd_op, flags or poll mask
     const void* p_ = nullptr;       // buffer, address or command payload
     std::size_t n_ = 0;             // its length
-    __kernel_timespec timeout_{};   // 0: none
     std::int64_t deadline_ms_ = 0;  // 0: none
+    bool late_ = false;             // its cancellation was asked for at the deadline
+    Op* prev_ = nullptr;            // neighbours among those with a deadline (io_uring backend)
+    Op* next_ = nullptr;
   };
 
   static Result<std::unique_ptr<Loop>> create(unsigned entries = 512);

@@ -6,7 +6,9 @@
 /// to
 ///          the thread that first submits (IORING_SETUP_SINGLE_ISSUER).
 /// Lifetime user_data is the Op's address; an Op lives in a suspended frame until its completion.
-///          Completions of link timeouts and of the wake descriptor carry small numbers instead.
+///          Completions of cancellations and of the wake descriptor carry small numbers instead.
+/// Deadlines Nearly every operation has one and hardly any reaches it, so the ring is not told of
+///          them: they are looked through when the earliest that was ever noted is over.
 /// Failure  A kernel without a set-up flag gets the next weaker set; without io_uring: an error.
 #include <poll.h>
 #include <sys/socket.h>
@@ -15,15 +17,17 @@
 
 #include <cerrno>
 #include <cstring>
+#include <limits>
 
 #include "daemon/base/loop_impl.h"
 
 namespace cfs {
 namespace {
 
-constexpr std::uint64_t kIgnore = 1;  // user_data of link timeouts
+constexpr std::uint64_t kIgnore = 1;  // user_data of cancellations
 constexpr std::uint64_t kWake = 2;    // user_data of the wake descriptor's poll
 constexpr std::size_t kCommandBytes = 80;
+constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
 
 /// Strongest first. DEFER_TASKRUN is 6.1, SQE128 5.19.
 constexpr unsigned kFlagSets[] = {
@@ -45,7 +49,10 @@ struct Loop::UringBackend final : Loop::Backend {
   [[nodiscard]] bool is_uring() const override { return true; }
 
   void enable();
-  void make_room(unsigned sqes);
+  io_uring_sqe* next_sqe();
+  void note_deadline(Op& op);
+  void forget_deadline(Op& op);
+  void cancel_late(std::int64_t now);
   void prepare(io_uring_sqe* sqe, const Op& op) const;
   void arm_wake();
   void reap(Ready& ready);
@@ -57,7 +64,9 @@ struct Loop::UringBackend final : Loop::Backend {
   bool made = false;
   bool enabled = false;
   bool wake_armed = false;
-  Ready early;  // completed while the submission queue was being flushed
+  Ready early;                          // completed while the submission queue was being flushed
+  Op* timed = nullptr;                  // first of those with a deadline that were not cancelled
+  std::int64_t next_check_ms = kNever;  // no deadline in `timed` is earlier
 };
 
 Result<std::unique_ptr<Loop::Backend>> Loop::Backend::make_uring(unsigned entries, int wake_fd) {
@@ -86,12 +95,13 @@ void Loop::UringBackend::enable() {
   enabled = true;
 }
 
-/// A linked pair must not be split over two submissions.
-void Loop::UringBackend::make_room(unsigned sqes) {
-  while (io_uring_sq_space_left(&ring) < sqes) {
+io_uring_sqe* Loop::UringBackend::next_sqe() {
+  io_uring_sqe* sqe = nullptr;
+  while ((sqe = io_uring_get_sqe(&ring)) == nullptr) {
     enable();
     if (io_uring_submit(&ring) < 0) reap(early);  // completion queue full: make room there first
   }
+  return sqe;
 }
 
 void Loop::UringBackend::prepare(io_uring_sqe* sqe, const Op& op) const {
@@ -132,22 +142,49 @@ void Loop::UringBackend::start(Op& op) {
     finish(op, op.n_ > kCommandBytes ? -EINVAL : -ENOSYS, early);
     return;
   }
-  const bool timed = op.deadline_ms_ != 0;
-  make_room(timed ? 2 : 1);
-  io_uring_sqe* sqe = io_uring_get_sqe(&ring);
+  io_uring_sqe* sqe = next_sqe();
   prepare(sqe, op);
   io_uring_sqe_set_data(sqe, &op);
-  if (!timed) return;
-  sqe->flags |= IOSQE_IO_LINK;
-  io_uring_sqe* limit = io_uring_get_sqe(&ring);
-  io_uring_prep_link_timeout(limit, &op.timeout_, 0);
-  io_uring_sqe_set_data64(limit, kIgnore);
+  if (op.deadline_ms_ != 0) note_deadline(op);
+}
+
+void Loop::UringBackend::note_deadline(Op& op) {
+  op.next_ = timed;
+  if (timed != nullptr) timed->prev_ = &op;
+  timed = &op;
+  next_check_ms = std::min(next_check_ms, op.deadline_ms_);
+}
+
+void Loop::UringBackend::forget_deadline(Op& op) {
+  (op.prev_ != nullptr ? op.prev_->next_ : timed) = op.next_;
+  if (op.next_ != nullptr) op.next_->prev_ = op.prev_;
+}
+
+void Loop::UringBackend::cancel_late(std::int64_t now) {
+  if (now < next_check_ms) return;
+  next_check_ms = kNever;
+  std::vector<Op*> late;  // next_sqe() may complete some of them, but resumes none
+  for (Op* op = timed; op != nullptr; op = op->next_) {
+    if (op->deadline_ms_ <= now) {
+      late.push_back(op);
+    } else {
+      next_check_ms = std::min(next_check_ms, op->deadline_ms_);
+    }
+  }
+  for (Op* op : late) {
+    forget_deadline(*op);
+    op->late_ = true;
+  }
+  for (Op* op : late) {
+    io_uring_sqe* sqe = next_sqe();
+    io_uring_prep_cancel(sqe, op, 0);
+    io_uring_sqe_set_data64(sqe, kIgnore);
+  }
 }
 
 void Loop::UringBackend::arm_wake() {
   if (wake_armed) return;
-  make_room(1);
-  io_uring_sqe* sqe = io_uring_get_sqe(&ring);
+  io_uring_sqe* sqe = next_sqe();
   io_uring_prep_poll_add(sqe, wake_fd, POLLIN);
   io_uring_sqe_set_data64(sqe, kWake);
   wake_armed = true;
@@ -161,8 +198,8 @@ void Loop::UringBackend::complete(const io_uring_cqe& cqe, Ready& ready) {
     return;
   }
   Op& op = *static_cast<Op*>(io_uring_cqe_get_data(&cqe));
-  const bool late = cqe.res == -ECANCELED && op.deadline_ms_ != 0;
-  finish(op, late ? -ETIME : cqe.res, ready);
+  if (op.deadline_ms_ != 0 && !op.late_) forget_deadline(op);
+  finish(op, op.late_ && cqe.res == -ECANCELED ? -ETIME : cqe.res, ready);
 }
 
 void Loop::UringBackend::reap(Ready& ready) {
@@ -179,6 +216,12 @@ void Loop::UringBackend::reap(Ready& ready) {
 void Loop::UringBackend::wait(std::int64_t timeout_ms, Ready& ready) {
   enable();
   arm_wake();
+  if (next_check_ms != kNever) {
+    const std::int64_t now = now_ms();
+    cancel_late(now);
+    const std::int64_t left = next_check_ms == kNever ? timeout_ms : next_check_ms - now;
+    timeout_ms = timeout_ms < 0 ? left : std::min(timeout_ms, left);
+  }
   if (!early.empty()) timeout_ms = 0;
   if (timeout_ms == 0) {
     io_uring_submit_and_get_events(&ring);

@@ -88,7 +88,9 @@ Task<Result<void>> send_all(Loop& loop, int fd, const char* data, std::size_t le
   while (len > 0) {
     const std::int64_t left = deadline_ms - Loop::now_ms();
     if (left <= 0) co_return make_error(ETIMEDOUT, {});
-    const int n = co_await loop.send(fd, data, len, Millis(left));
+    // nearly always there is room in the socket, and then one system call is all
+    auto n = static_cast<int>(::send(fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL));
+    if (n < 0) n = errno == EAGAIN ? co_await loop.send(fd, data, len, Millis(left)) : -errno;
     if (n == -EINTR || n == -EAGAIN) continue;
     if (n < 0) co_return net_error(n);
     data += n;

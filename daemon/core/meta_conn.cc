@@ -64,39 +64,35 @@ Task<Result<std::size_t>> MetaConn::first_bytes(char* buffer, std::size_t len,
   }
 }
 
+/// Most replies come whole with the first bytes.
 Task<Result<wire::Packet>> MetaConn::receive(std::int64_t deadline_ms) {
-  std::string head(CFS_PKT_HDR, '\0');
-  Result<std::size_t> begun = co_await first_bytes(head.data(), head.size(), deadline_ms);
+  Result<std::size_t> begun = co_await first_bytes(first_.data(), first_.size(), deadline_ms);
   if (!begun.ok()) co_return begun.error();
-  std::size_t have = *begun;
-  std::size_t need = head.size();
-  do {  // the length shows itself in steps: base header, version count, Arg
-    head.resize(need);
-    Result<void> got =
-        co_await recv_all(loop_, fd_.get(), head.data() + have, need - have, deadline_ms);
+  std::string in(first_.data(), *begun);
+  std::size_t need = CFS_PKT_HDR;
+  for (;;) {  // the length shows itself in steps: base header, version count, Arg
+    Result<void> got = co_await receive_until(&in, need, deadline_ms);
     if (!got.ok()) co_return got.error();
-    have = need;
-    const std::size_t base = cfs_pkt_hdr_len(static_cast<std::uint8_t>(head[1]));
-    if (have < base) {
-      need = base;
-      continue;
-    }
-    Result<std::size_t> len = wire::head_length(head);
-    if (!len.ok()) co_return len.error();
-    need = *len != 0 ? *len : have + kVersionCount;
-  } while (have < need);
+    need = cfs_pkt_hdr_len(static_cast<std::uint8_t>(in[1]));
+    if (in.size() < need) continue;
+    Result<std::size_t> head = wire::head_length(in);
+    if (!head.ok()) co_return head.error();
+    need = *head != 0 ? *head : need + kVersionCount;
+    if (in.size() >= need) break;
+  }
   wire::Packet packet;
-  Result<std::size_t> body = wire::decode_head(head, &packet);
+  Result<std::size_t> body = wire::decode_head(in, &packet);
   if (!body.ok()) co_return body.error();
-  Result<void> got = co_await receive_data(&packet.data, *body, deadline_ms);
+  if (in.size() > need + *body) co_return make_error(EBADMSG, "more bytes than the reply has");
+  packet.data.assign(in, need);
+  Result<void> got = co_await receive_until(&packet.data, *body, deadline_ms);
   if (!got.ok()) co_return got.error();
-  traffic_.bytes_received += have + *body;
+  traffic_.bytes_received += need + *body;
   co_return packet;
 }
 
-Task<Result<void>> MetaConn::receive_data(std::string* data, std::size_t len,
-                                          std::int64_t deadline_ms) {
-  data->clear();
+Task<Result<void>> MetaConn::receive_until(std::string* data, std::size_t len,
+                                           std::int64_t deadline_ms) {
   while (data->size() < len) {
     const std::size_t have = data->size();
     const std::size_t piece = std::min(kPieceBytes, len - have);

@@ -13,6 +13,7 @@
 /// Source   CubeFS v3.5.3 metanode/server.go, sdk/meta/conn.go, util/conn_pool.go.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -54,13 +55,15 @@ class MetaConn {
  private:
   Task<Result<wire::Packet>> receive(std::int64_t deadline_ms);
   Task<Result<std::size_t>> first_bytes(char* buffer, std::size_t len, std::int64_t deadline_ms);
-  Task<Result<void>> receive_data(std::string* data, std::size_t len, std::int64_t deadline_ms);
+  /// Until `*data` has `len` bytes.
+  Task<Result<void>> receive_until(std::string* data, std::size_t len, std::int64_t deadline_ms);
 
   Loop& loop_;
   Fd fd_;
   MetaTraffic& traffic_;
   PathProbe& probe_;
   std::int64_t used_ms_;
+  std::array<char, 4096> first_{};
 };
 
 /// Connections of one daemon to all meta nodes of a cluster.
