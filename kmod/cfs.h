@@ -152,6 +152,8 @@ struct inode *cfs_inode_alloc(struct super_block *sb);
 void cfs_inode_destroy(struct inode *inode);
 void cfs_inode_free(struct inode *inode);
 void cfs_inode_evict(struct inode *inode);
+void cfs_inode_hold(struct inode *inode);
+void cfs_inode_release(struct inode *inode);
 int cfs_inode_init_cache(void);
 void cfs_inode_exit_cache(void);
 /*

@@ -170,27 +170,20 @@ static void cfs_data_put_work(struct work_struct *work)
 {
 	struct cfs_data *d = container_of(work, struct cfs_data, put_work);
 	struct inode *inode = &d->ci->netfs.inode;
-	struct cfs_sb *csb = CFS_SB(inode->i_sb);
 	int n = atomic_xchg(&d->puts, 0);
 
-	/* @d may be gone after the last one. The mount is not: it waits for held_inodes. */
-	for (; n; n--) {
-		iput(inode);
-		if (atomic_dec_and_test(&csb->held_inodes))
-			wake_up_all(&csb->uncommitted_wait);
-	}
+	/* @d may be gone after the last one. */
+	for (; n; n--)
+		cfs_inode_release(inode);
 }
 
 static void cfs_data_inval_work(struct work_struct *work)
 {
 	struct cfs_data *d = container_of(work, struct cfs_data, inval_work);
 	struct inode *inode = &d->ci->netfs.inode;
-	struct cfs_sb *csb = CFS_SB(inode->i_sb);
 
 	cfs_data_invalidate(inode);
-	iput(inode);
-	if (atomic_dec_and_test(&csb->held_inodes))
-		wake_up_all(&csb->uncommitted_wait);
+	cfs_inode_release(inode);
 }
 
 /**
@@ -413,12 +406,9 @@ void cfs_data_invalidate_later(struct inode *inode)
 {
 	struct cfs_data *d = CFS_I(inode)->data;
 
-	ihold(inode);
-	atomic_inc(&CFS_SB(inode->i_sb)->held_inodes);
-	if (queue_work(cfs_put_wq, &d->inval_work))
-		return;
-	iput(inode);		/* not the last */
-	atomic_dec(&CFS_SB(inode->i_sb)->held_inodes);
+	cfs_inode_hold(inode);
+	if (!queue_work(cfs_put_wq, &d->inval_work))
+		cfs_inode_release(inode);
 }
 
 /* ---- truncation ---- */

@@ -53,29 +53,6 @@ static u32 cfs_name_lifetime(struct dentry *parent, const struct inode *inode,
 	return attr.entry_valid_ms;
 }
 
-static int cfs_unlink_call(struct inode *dir, const struct qstr *name, u64 ino, u32 flags,
-			   struct cfs_attr *attr)
-{
-	struct cfs_sb *csb = CFS_SB(dir->i_sb);
-	struct cfs_call *call = cfs_inode_call(dir, CFS_OP_UNLINK);
-	int ret;
-
-	if (!call)
-		return -ENOMEM;
-	cfs_call_name(call, name->name, name->len);
-	call->req.unlink.flags = flags;
-	call->req.unlink.child = ino;
-	cfs_change(csb, dir->i_ino);
-	cfs_change(csb, ino);
-	ret = cfs_call_sync(call);
-	if (ret >= 0)
-		ret = cfs_call_fixed(call, attr, sizeof(*attr));
-	cfs_change(csb, ino);
-	cfs_change(csb, dir->i_ino);
-	cfs_call_put(call);
-	return min(ret, 0);
-}
-
 struct cfs_create {
 	umode_t mode;		/* with type, umask applied */
 	const char *target;	/* of a symlink, else NULL */
@@ -411,25 +388,89 @@ static struct cfs_call *cfs_evict_prepare(struct inode *inode)
 	return evict;
 }
 
+/* Its only link, and open nowhere: nobody sees when the server's link count falls. */
+static bool cfs_link_is_last(struct dentry *dentry)
+{
+	return !d_is_dir(dentry) && d_inode(dentry)->i_nlink == 1 && d_count(dentry) == 1;
+}
+
+/* The answer is there, and with it what becomes of @evict. Returns 0 or -errno, @attr is filled. */
+static int cfs_unlink_answered(struct cfs_call *call, struct cfs_call *evict, struct cfs_attr *attr)
+{
+	int ret = cfs_call_fixed(call, attr, sizeof(*attr));
+
+	cfs_change(call->csb, call->req.unlink.child);
+	cfs_change(call->csb, call->req.ino);
+	if (ret == CFS_UNLINK_LEFT)
+		evict->req.evict.flags = CFS_EVICT_UNLINK;
+	return min(ret, 0);
+}
+
+/* Its caller was killed, but what it asked for has been done, or not. */
+static void cfs_unlink_late(struct cfs_call *call)
+{
+	struct cfs_call *evict = call->priv;
+	struct inode *inode = evict->priv;
+	struct cfs_attr attr;
+
+	if (cfs_unlink_answered(call, evict, &attr)) {
+		cfs_call_put(evict);
+	} else {
+		cfs_link_removed(inode, &attr, evict);
+		d_prune_aliases(inode);		/* the VFS has kept the name */
+	}
+	cfs_inode_release(inode);
+	cfs_call_put(call);
+}
+
+static struct cfs_call *cfs_unlink_call(struct inode *dir, struct dentry *dentry, u32 flags)
+{
+	struct cfs_call *call = cfs_inode_call(dir, CFS_OP_UNLINK);
+
+	if (!call)
+		return NULL;
+	cfs_call_name(call, dentry->d_name.name, dentry->d_name.len);
+	call->req.unlink.flags = flags | (cfs_link_is_last(dentry) ? CFS_UNLINK_LATER : 0);
+	call->req.unlink.child = d_inode(dentry)->i_ino;
+	call->late = cfs_unlink_late;
+	cfs_change(call->csb, call->req.ino);
+	cfs_change(call->csb, call->req.unlink.child);
+	return call;
+}
+
 static int cfs_remove(struct inode *dir, struct dentry *dentry, u32 flags)
 {
 	struct inode *inode = d_inode(dentry);
 	struct cfs_call *evict = cfs_evict_prepare(inode);
+	struct cfs_call *call = cfs_unlink_call(dir, dentry, flags);
 	struct cfs_attr attr;
-	int ret;
+	int ret = -ENOMEM;
 
-	if (!evict)
-		return -ENOMEM;
-	ret = cfs_unlink_call(dir, &dentry->d_name, inode->i_ino, flags, &attr);
+	if (!call || !evict)
+		goto out;
+	call->priv = evict;
+	evict->priv = inode;
+	cfs_inode_hold(inode);
+	ret = cfs_call_sync(call);
 	cfs_stamp_expire(dentry);
-	if (ret) {
+	if (call->done) {		/* cfs_unlink_late() has @evict and @inode */
+		evict = NULL;
+	} else {
+		if (ret >= 0)
+			ret = cfs_unlink_answered(call, evict, &attr);
+		cfs_inode_release(inode);
+	}
+	if (ret < 0) {
 		cfs_attrs_expire(dir);
-		cfs_call_put(evict);
-		return ret;
+		goto out;
 	}
 	cfs_dir_changed(dir, -1);
 	cfs_link_removed(inode, &attr, evict);
-	return 0;
+	evict = NULL;
+out:
+	cfs_call_put(evict);
+	cfs_call_put(call);
+	return ret;
 }
 
 static int cfs_unlink(struct inode *dir, struct dentry *dentry)

@@ -505,6 +505,31 @@ void cfs_inode_free(struct inode *inode)
 }
 
 /**
+ * cfs_inode_hold - a reference that the mount's end waits for
+ * @inode: Inode; the caller holds a reference.
+ */
+void cfs_inode_hold(struct inode *inode)
+{
+	ihold(inode);
+	atomic_inc(&CFS_SB(inode->i_sb)->held_inodes);
+}
+
+/**
+ * cfs_inode_release - the opposite of cfs_inode_hold()
+ * @inode: Inode; may be gone afterwards.
+ *
+ * Context: Process; as iput().
+ */
+void cfs_inode_release(struct inode *inode)
+{
+	struct cfs_sb *csb = CFS_SB(inode->i_sb);
+
+	iput(inode);
+	if (atomic_dec_and_test(&csb->held_inodes))
+		wake_up_all(&csb->uncommitted_wait);
+}
+
+/**
  * cfs_inode_evict - super_operations.evict_inode
  * @inode: Inode without users. A file with bytes under way holds itself, so none are left.
  *

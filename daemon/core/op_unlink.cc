@@ -55,12 +55,12 @@ Task<Result<Removal>> check_removal(MetaOps& ops, Ino dir, std::string name, boo
 }
 
 UnlinkOp::UnlinkOp(MetaOps& ops, Progress& progress, Ino dir, std::string name, bool is_dir,
-                   Ino known)
+                   UnlinkHints hints)
     : NameOp(ops, progress, ProgressOp::kUnlink, fingerprint({dir, is_dir ? 1u : 0u}, {name})),
       dir_(dir),
       name_(std::move(name)),
       is_dir_(is_dir),
-      known_(known) {}
+      hints_(hints) {}
 
 Task<Result<Attr>> UnlinkOp::run() {
   Result<Attr> done = make_error(EIO, {});
@@ -79,6 +79,7 @@ Task<Result<Attr>> UnlinkOp::run() {
       done = co_await resume_tx();
       break;
     case Step::kDone:
+      if ((log_.record().flags & kLinkLeft) != 0) co_return left_answer();
       done = co_await replay();
       break;
     default:
@@ -106,7 +107,7 @@ Task<Result<Attr>> UnlinkOp::start() {
 
 Task<Result<void>> UnlinkOp::check() {
   const bool lock = ops_.views().delete_lock_hours() != 0;
-  const Ino known = std::exchange(known_, 0);
+  const Ino known = std::exchange(hints_.known, 0);
   log_.record().flags = known != 0 && !is_dir_ && !lock ? kFromHints : 0;
   if (hinted()) {
     log_.record().ino = known;
@@ -125,7 +126,9 @@ Task<Result<void>> UnlinkOp::check() {
 Task<Result<Attr>> UnlinkOp::remove_name() {
   Answer<wire::NoBody> gone = co_await ops_.delete_dentry(dir_, name_, log_.record().ino);
   Result<Attr> done = make_error(EIO, {});
-  if (gone.ok()) {
+  if (gone.ok() && hinted() && hints_.last) {
+    done = leave_link();
+  } else if (gone.ok()) {
     done = co_await remove_link();
   } else {
     done = co_await name_refused(gone.result, gone.lost, gone.error);
@@ -169,6 +172,16 @@ Task<Result<Attr>> UnlinkOp::hint_lost() {
   const Ino ino = log_.record().ino;
   spdlog::warn("unlink: inode {}: its link count may be one too high", ino);
   co_return succeed(Attr{.ino = ino, .mode = S_IFREG, .nlink = 1});
+}
+
+Result<Attr> UnlinkOp::leave_link() {
+  log_.record().flags |= kLinkLeft;
+  const Result<Attr> done = succeed(Attr{.ino = log_.record().ino, .mode = log_.record().mode});
+  return done.ok() ? left_answer() : done;
+}
+
+Result<Attr> UnlinkOp::left_answer() const {
+  return Attr{.ino = log_.record().ino, .mode = log_.record().mode, .link_left = true};
 }
 
 Task<Result<Attr>> UnlinkOp::remove_link() {
@@ -299,6 +312,31 @@ Task<Result<Attr>> UnlinkOp::resume_tx() {
   co_await tx.rollback();
   done = co_await start();
   co_return done;
+}
+
+// ---------------------------------------------------------------- a link that was left
+
+EvictLinkOp::EvictLinkOp(MetaOps& ops, Progress& progress, Ino ino)
+    : NameOp(ops, progress, ProgressOp::kEvictLink, fingerprint({ino}, {})), ino_(ino) {}
+
+Task<Result<Attr>> EvictLinkOp::run() {
+  ProgressRecord& r = log_.record();
+  if (log_.found() == Step::kDone) co_return Attr{.ino = ino_, .nlink = r.nlink};
+  if (log_.found() != Step::kUnlinkSent) {
+    Result<std::uint64_t> uniq = co_await ops_.uniq_id(ino_);
+    if (!uniq.ok()) co_return fail(uniq.error());
+    r.ino = ino_;
+    r.uniq_unlink = *uniq;
+    if (!log_.write(Step::kUnlinkSent)) co_return stopped();
+  }
+  Result<Attr> left = co_await take_link(ino_, r.uniq_unlink, Step::kUnlinkSent);
+  if (!left.ok() && ends_here(left.error())) co_return left;
+  if (!left.ok()) {
+    spdlog::warn("evict: inode {} keeps a link too many: {}", ino_, left.error().text());
+    co_return fail(left.error());
+  }
+  if (left->nlink == 0) (void)co_await ops_.evict(ino_);
+  co_return succeed(*left);
 }
 
 }  // namespace cfs

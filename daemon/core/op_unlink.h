@@ -4,7 +4,8 @@
 /// Purpose  Name first, link count second; with transactions both in one. The inode itself is
 ///          evicted later, when nobody has it open.
 ///          The server removes a name only while it means the inode that was looked at. With a
-///          caller's hint no lookup is sent for a file.
+///          caller's hint no lookup is sent for a file, and the only link of one that nobody has open
+///          may be taken later, by EvictLinkOp.
 /// Threads  The loop's. Lifetime  One call.
 /// Failure  ENOENT, EISDIR, ENOTDIR, ENOTEMPTY, EPERM (delete lock), EACCES (root of a quota). A
 ///          link count that could not be lowered is logged, not reported: the name is gone.
@@ -28,7 +29,8 @@ Task<Result<Removal>> check_removal(MetaOps& ops, Ino dir, std::string name, boo
 
 class UnlinkOp final : NameOp {
  public:
-  UnlinkOp(MetaOps& ops, Progress& progress, Ino dir, std::string name, bool is_dir, Ino known);
+  UnlinkOp(MetaOps& ops, Progress& progress, Ino dir, std::string name, bool is_dir,
+           UnlinkHints hints);
   Task<Result<Attr>> run();
 
  private:
@@ -39,6 +41,8 @@ class UnlinkOp final : NameOp {
   Task<Result<Attr>> name_refused(std::uint8_t result, bool lost, Error error);
   Task<Result<Attr>> hint_lost();
   Task<Result<Attr>> remove_link();
+  Result<Attr> leave_link();
+  Result<Attr> left_answer() const;
   Task<Result<Attr>> restore(Ino ino);
   Task<Result<Attr>> restore_name(Ino ino);
   Task<Result<Attr>> resume_name();
@@ -53,8 +57,19 @@ class UnlinkOp final : NameOp {
   Ino dir_;
   std::string name_;
   bool is_dir_;
-  Ino known_;       ///< what the caller's cache holds, believed once
-  int rounds_ = 0;  ///< how often the name changed under us
+  UnlinkHints hints_;  ///< `known` is believed once
+  int rounds_ = 0;     ///< how often the name changed under us
+};
+
+/// Take the link that an UnlinkOp left, then evict. An error: the inode keeps its link; EvictInode's
+/// are the servers', who purge what has no link.
+class EvictLinkOp final : NameOp {
+ public:
+  EvictLinkOp(MetaOps& ops, Progress& progress, Ino ino);
+  Task<Result<Attr>> run();
+
+ private:
+  Ino ino_;
 };
 
 /// ENOTEMPTY when a directory has entries. nlink of a directory is 2 + entries.

@@ -27,7 +27,8 @@ enum class ProgressOp : std::uint8_t {
   kRename,
   kLink,
   kTmpfile,
-  kTrash
+  kTrash,
+  kEvictLink
 };
 
 /// Values are stored in records that another release may read: never change one.
@@ -55,6 +56,8 @@ enum class Step : std::uint8_t {
 
 /// rename: `ino` is what the caller's cache held for the old name, no server has confirmed it yet.
 inline constexpr std::uint16_t kFromHints = 1;
+/// unlink: the name is gone, the link was left to evict_link().
+inline constexpr std::uint16_t kLinkLeft = 2;
 
 /// One half. Fixed layout: another release may read it.
 struct ProgressRecord {
@@ -63,7 +66,7 @@ struct ProgressRecord {
   std::uint32_t seq = 0;
   std::uint8_t op = 0;
   std::uint8_t step = 0;
-  std::uint16_t flags = 0;        ///< kFromHints
+  std::uint16_t flags = 0;        ///< kFromHints, kLinkLeft
   std::uint64_t fingerprint = 0;  ///< of the request: a record of another one is no record
   std::uint64_t ino = 0;
   std::uint64_t old_ino = 0;  ///< rename: what the new name meant before

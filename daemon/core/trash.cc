@@ -174,7 +174,7 @@ Task<Result<std::string>> Trash::name_of(Ino dir, Ino ino) {
 
 // ---------------------------------------------------------------- remove
 
-Task<Result<Attr>> Trash::remove(Ino dir, std::string name, bool is_dir, Ino known,
+Task<Result<Attr>> Trash::remove(Ino dir, std::string name, bool is_dir, UnlinkHints hints,
                                  Progress& progress) {
   const std::uint64_t print = print_of(dir, name, is_dir);
   const std::optional<ProgressRecord> moving =
@@ -187,15 +187,15 @@ Task<Result<Attr>> Trash::remove(Ino dir, std::string name, bool is_dir, Ino kno
   } else if (!erasing && moves(dir)) {
     done = co_await move(dir, name, is_dir, progress);
   } else {
-    done = co_await erase(dir, name, is_dir, known, progress);
+    done = co_await erase(dir, name, is_dir, hints, progress);
   }
   if (done.ok() && is_dir) names_.forget(dir, name);
   co_return done;
 }
 
-Task<Result<Attr>> Trash::erase(Ino dir, std::string name, bool is_dir, Ino known,
+Task<Result<Attr>> Trash::erase(Ino dir, std::string name, bool is_dir, UnlinkHints hints,
                                 Progress& progress) {
-  UnlinkOp op(ops_, progress, dir, std::move(name), is_dir, known);
+  UnlinkOp op(ops_, progress, dir, std::move(name), is_dir, hints);
   Result<Attr> done = co_await op.run();
   co_return done;
 }
@@ -208,7 +208,7 @@ Task<Result<Attr>> Trash::move(Ino dir, std::string name, bool is_dir, Progress&
   if (!to.ok() && to.error().code == ESHUTDOWN) co_return to.error();
   if (!to.ok()) {
     spdlog::warn("\"{}\" is deleted for real, there is no trash: {}", name, to.error().text());
-    done = co_await erase(dir, name, is_dir, 0, progress);
+    done = co_await erase(dir, name, is_dir, {}, progress);
     co_return done;
   }
   std::string flat = flat_name(dir, name);
@@ -266,7 +266,7 @@ Task<Result<Attr>> Trash::move_as(Ino dir, std::string name, bool is_dir, Ino to
   }
   const int code = done.ok() ? 0 : done.error().code;
   if (code == EEXIST || code == EDQUOT || code == ENOSPC) {
-    done = co_await erase(dir, name, is_dir, 0, again);
+    done = co_await erase(dir, name, is_dir, {}, again);
   } else if (is_dir && done.ok()) {
     done = co_await keep_if_empty(dir, name, to, target, *done, progress);
   }

@@ -53,8 +53,9 @@ class Trash {
   DirNames& names() { return names_; }
 
   /// unlink or rmdir. Attributes as of Volume::unlink(); a moved inode keeps its links.
-  /// `known` as there; only a real deletion believes it.
-  Task<Result<Attr>> remove(Ino dir, std::string name, bool is_dir, Ino known, Progress& progress);
+  /// `hints` as there; only a real deletion believes them.
+  Task<Result<Attr>> remove(Ino dir, std::string name, bool is_dir, UnlinkHints hints,
+                            Progress& progress);
 
   /// One round of background work, if this client gets the lock of .Trash.
   Task<void> round();
@@ -70,7 +71,8 @@ class Trash {
   [[nodiscard]] std::string flat_name(Ino dir, const std::string& name) const;
   Task<Result<Ino>> directory(Ino parent, std::string name, Attr like);
   Task<Result<Ino>> current();
-  Task<Result<Attr>> erase(Ino dir, std::string name, bool is_dir, Ino known, Progress& progress);
+  Task<Result<Attr>> erase(Ino dir, std::string name, bool is_dir, UnlinkHints hints,
+                           Progress& progress);
   Task<Result<Attr>> move(Ino dir, std::string name, bool is_dir, Progress& progress);
   Task<Result<Attr>> resume_move(Ino dir, std::string name, bool is_dir, ProgressRecord found,
                                  Progress& progress);

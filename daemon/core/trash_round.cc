@@ -176,7 +176,7 @@ Task<void> Trash::rebuild_entry(Ino current, wire::Dentry entry) {
   if (done.ok() || done.error().code != EEXIST) co_return;
   Progress again;
   if (dir) {  // the same path was rebuilt for what lay in it
-    UnlinkOp gone(ops_, again, current, entry.name, true, 0);
+    UnlinkOp gone(ops_, again, current, entry.name, true, {});
     (void)co_await gone.run();
     co_return;
   }
@@ -270,7 +270,7 @@ Task<bool> Trash::delete_tree(Ino dir, std::string name, Ino ino, int depth) {
     if (!any) co_return false;
   }
   Progress progress;
-  UnlinkOp op(ops_, progress, dir, std::move(name), true, 0);
+  UnlinkOp op(ops_, progress, dir, std::move(name), true, {});
   Result<Attr> gone = co_await op.run();
   co_return gone.ok();
 }
@@ -283,7 +283,7 @@ Task<bool> Trash::delete_entry(Ino dir, wire::Dentry entry, int depth) {
     co_return gone;
   }
   Progress progress;
-  UnlinkOp op(ops_, progress, dir, entry.name, false, 0);
+  UnlinkOp op(ops_, progress, dir, entry.name, false, {});
   Result<Attr> gone = co_await op.run();
   if (gone.ok() && gone->nlink == 0) (void)co_await ops_.evict(gone->ino);
   co_return gone.ok();

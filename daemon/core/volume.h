@@ -36,7 +36,18 @@ struct Attr {
   std::uint32_t uid = 0, gid = 0;
   std::int64_t mtime = 0, ctime = 0, atime = 0;
   std::uint32_t storage_class = 0;
-  std::string target{};  ///< of a symlink
+  std::string target{};    ///< of a symlink
+  bool link_left = false;  ///< only of unlink(), see UnlinkHints
+};
+
+/// What the caller of unlink() knows.
+struct UnlinkHints {
+  /// The regular file that its cache has under this name, 0 when it has none; saves the lookup, and
+  /// is checked against what the server removed.
+  Ino known = 0;
+  /// It is the only link and nobody has it open: it may be left to evict_link(), which saves the
+  /// caller a round trip. The answer tells it by `link_left`.
+  bool last = false;
 };
 
 struct SetAttr {
@@ -189,12 +200,10 @@ class Volume {
   /// it after 24 hours without a name, open or not.
   virtual Task<Result<Attr>> tmpfile(Ino dir, std::uint32_t mode, Caller who,
                                      Progress& progress) = 0;
-  /// `known`: the regular file that the caller's cache has under this name, 0 when it has none; saves
-  /// the lookup, and is checked against what the server removed.
   /// Attributes of the removed inode after the removal; nlink 0: the front end owes an evict()
   /// after the last close.
   virtual Task<Result<Attr>> unlink(Ino dir, std::string name, bool is_dir, Progress& progress,
-                                    Ino known = 0) = 0;
+                                    UnlinkHints hints = {}) = 0;
   /// Attributes of the overwritten inode (ino 0: none).
   virtual Task<Result<Attr>> rename(Ino dir, std::string name, Ino new_dir, std::string new_name,
                                     bool no_replace, Progress& progress,
@@ -202,6 +211,8 @@ class Volume {
   virtual Task<Result<Attr>> link(Ino ino, Ino dir, std::string name, Progress& progress) = 0;
   virtual Task<Result<std::string>> readlink(Ino ino) = 0;
   virtual Task<Result<void>> evict(Ino ino) = 0;
+  /// Take the link that unlink() left, and evict() when it was the last one.
+  virtual Task<Result<void>> evict_link(Ino ino, Progress& progress) = 0;
 
   virtual Task<Result<std::string>> getxattr(Ino ino,
                                              std::string name) = 0;  ///< ENODATA when missing

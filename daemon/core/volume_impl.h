@@ -42,12 +42,13 @@ class VolumeImpl final : public Volume {
                             Caller who, Progress& progress) override;
   Task<Result<Attr>> tmpfile(Ino dir, std::uint32_t mode, Caller who, Progress& progress) override;
   Task<Result<Attr>> unlink(Ino dir, std::string name, bool is_dir, Progress& progress,
-                            Ino known) override;
+                            UnlinkHints hints) override;
   Task<Result<Attr>> rename(Ino dir, std::string name, Ino new_dir, std::string new_name,
                             bool no_replace, Progress& progress, RenameHints hints) override;
   Task<Result<Attr>> link(Ino ino, Ino dir, std::string name, Progress& progress) override;
   Task<Result<std::string>> readlink(Ino ino) override;
   Task<Result<void>> evict(Ino ino) override;
+  Task<Result<void>> evict_link(Ino ino, Progress& progress) override;
 
   Task<Result<std::string>> getxattr(Ino ino, std::string name) override;
   Task<Result<void>> setxattr(Ino ino, std::string name, std::string value, int flags) override;

@@ -182,12 +182,22 @@ Task<Result<Attr>> VolumeImpl::tmpfile(Ino dir, std::uint32_t mode, Caller who,
 }
 
 Task<Result<Attr>> VolumeImpl::unlink(Ino dir, std::string name, bool is_dir, Progress& progress,
-                                      Ino known) {
+                                      UnlinkHints hints) {
   const Result<void> may = may_change(name);
   if (!may.ok()) co_return may.error();
   const Busy busy(*this);
-  Result<Attr> done = co_await trash_.remove(dir, std::move(name), is_dir, known, progress);
+  Result<Attr> done = co_await trash_.remove(dir, std::move(name), is_dir, hints, progress);
   co_return done;
+}
+
+Task<Result<void>> VolumeImpl::evict_link(Ino ino, Progress& progress) {
+  const Result<void> open = open_for_use();
+  if (!open.ok()) co_return open;
+  const Busy busy(*this);
+  EvictLinkOp op(ops_, progress, ino);
+  Result<Attr> done = co_await op.run();
+  if (!done.ok()) co_return done.error();
+  co_return Result<void>();
 }
 
 Task<Result<Attr>> VolumeImpl::rename(Ino dir, std::string name, Ino new_dir, std::string new_name,

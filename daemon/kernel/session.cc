@@ -147,9 +147,12 @@ Task<Reply> Session::namespace_request(Request request) {
     }
     case CFS_OP_UNLINK: {
       const bool is_dir = (head.unlink.flags & CFS_UNLINK_DIR) != 0;
-      const Ino known = is_dir ? 0 : head.unlink.child;
-      const auto attr = co_await volume_->unlink(head.ino, name, is_dir, progress, known);
-      co_return attr_reply(attr);
+      const bool last = !is_dir && (head.unlink.flags & CFS_UNLINK_LATER) != 0;
+      const UnlinkHints hints{is_dir ? 0 : head.unlink.child, last};
+      const auto attr = co_await volume_->unlink(head.ino, name, is_dir, progress, hints);
+      Reply reply = attr_reply(attr);
+      if (attr && attr->link_left) reply.res = CFS_UNLINK_LEFT;
+      co_return reply;
     }
     case CFS_OP_RENAME: {
       const std::string new_name(request.name2);
@@ -256,6 +259,11 @@ Task<Reply> Session::data_request(Request request) {
       co_return attr_reply(attr);
     }
     case CFS_OP_EVICT: {
+      if ((head.evict.flags & CFS_EVICT_UNLINK) != 0) {
+        Progress progress = progress_of(request);
+        const auto done = co_await volume_->evict_link(head.ino, progress);
+        co_return plain(done);
+      }
       const auto done = co_await volume_->evict(head.ino);
       co_return plain(done);
     }

@@ -116,11 +116,39 @@ TEST_F(CostTest, Unlink) {
   for (const char* name : {"f", "g"}) make(kRoot, name);
   const Ino f = lookup(kRoot, "f")->ino;
   EXPECT_EQ((Ops{{CFS_MOP_BATCH_DELETE_DENTRY, 1}, {CFS_MOP_UNLINK_INODE, 1}}),
-            cost([&] { EXPECT_TRUE(unlink(kRoot, "f", false, f).ok()); }));
+            cost([&] { EXPECT_TRUE(unlink(kRoot, "f", false, {f}).ok()); }));
   EXPECT_EQ((Ops{{CFS_MOP_EVICT_INODE, 1}}),
             cost([&] { EXPECT_TRUE(await(volume_->evict(f)).ok()); }));
   EXPECT_EQ((Ops{{CFS_MOP_LOOKUP, 1}, {CFS_MOP_BATCH_DELETE_DENTRY, 1}, {CFS_MOP_UNLINK_INODE, 1}}),
             cost([&] { EXPECT_TRUE(unlink(kRoot, "g").ok()); }));
+}
+
+TEST_F(CostTest, UnlinkOfTheOnlyLinkWaitsForOneRequest) {
+  warm_up();
+  const Ino f = make(kRoot, "f");
+  EXPECT_EQ((Ops{{CFS_MOP_BATCH_DELETE_DENTRY, 1}}), cost([&] {
+              const Result<Attr> gone = unlink(kRoot, "f", false, {f, true});
+              ASSERT_TRUE(gone.ok());
+              EXPECT_TRUE(gone->link_left && gone->nlink == 0);
+            }));
+  EXPECT_EQ((Ops{{CFS_MOP_UNLINK_INODE, 1}, {CFS_MOP_EVICT_INODE, 1}}), cost([&] {
+              alignas(8) unsigned char record[Progress::kBytes] = {};
+              Progress progress(record, false);
+              EXPECT_TRUE(await(volume_->evict_link(f, progress)).ok());
+            }));
+  EXPECT_EQ(ENOENT, getattr(f).code());
+}
+
+/// Another host linked it meanwhile: it loses one link and stays.
+TEST_F(CostTest, ALinkThatWasLeftIsNotTheLastOneAfterAll) {
+  const Ino f = make(kRoot, "f");
+  ASSERT_TRUE(unlink(kRoot, "f", false, {f, true})->link_left);
+  ASSERT_TRUE(link(f, kRoot, "g").ok());
+  alignas(8) unsigned char record[Progress::kBytes] = {};
+  Progress progress(record, false);
+  EXPECT_TRUE(await(volume_->evict_link(f, progress)).ok());
+  EXPECT_EQ(1u, getattr(f)->nlink);
+  EXPECT_EQ(f, lookup(kRoot, "g")->ino);
 }
 
 TEST_F(CostTest, RenameOfKnownNames) {

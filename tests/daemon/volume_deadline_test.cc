@@ -78,10 +78,10 @@ Task<Result<Attr>> create_f(Volume& v, Progress& p) {
   return v.create(1, "f", S_IFREG | 0644, {}, Caller{}, p);
 }
 Task<Result<Attr>> unlink_f(Volume& v, Progress& p) {
-  return v.unlink(1, "f", false, p, 0);
+  return v.unlink(1, "f", false, p, {});
 }
 Task<Result<Attr>> rmdir_f(Volume& v, Progress& p) {
-  return v.unlink(1, "f", true, p, 0);
+  return v.unlink(1, "f", true, p, {});
 }
 Task<Result<Attr>> rename_f_g(Volume& v, Progress& p) {
   return v.rename(1, "f", 1, "g", false, p, {});

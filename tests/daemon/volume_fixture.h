@@ -126,9 +126,10 @@ class VolumeTest : public ::testing::Test {
     EXPECT_TRUE(made.ok()) << name << ": " << made.error().text();
     return made.ok() ? made->ino : 0;
   }
-  Result<Attr> unlink(Ino dir, const std::string& name, bool is_dir = false, Ino known = 0) {
+  Result<Attr> unlink(Ino dir, const std::string& name, bool is_dir = false,
+                      UnlinkHints hints = {}) {
     Progress progress;
-    return await(volume_->unlink(dir, name, is_dir, progress, known));
+    return await(volume_->unlink(dir, name, is_dir, progress, hints));
   }
   Result<Attr> rename(Ino dir, const std::string& name, Ino to, const std::string& new_name,
                       bool no_replace = false, RenameHints hints = {}) {

@@ -176,19 +176,19 @@ TEST_P(Hints, ARefusalIsNeverDecidedOnHints) {
 
 TEST_P(Hints, UnlinkRemovesWhatTheNameMeans) {
   const Ino f = make(kRoot, "f");
-  EXPECT_EQ(f, unlink(kRoot, "f", false, f)->ino);
+  EXPECT_EQ(f, unlink(kRoot, "f", false, {f})->ino);
   EXPECT_EQ(0u, getattr(f)->nlink);
   const Ino g = make(kRoot, "g");
   ASSERT_TRUE(rename(kRoot, "g", kRoot, "moved").ok());
-  EXPECT_EQ(ENOENT, unlink(kRoot, "g", false, g).code());
+  EXPECT_EQ(ENOENT, unlink(kRoot, "g", false, {g}).code());
   const Ino other = make(kRoot, "g");
-  const Result<Attr> gone = unlink(kRoot, "g", false, g);
+  const Result<Attr> gone = unlink(kRoot, "g", false, {g});
   ASSERT_TRUE(gone.ok()) << gone.error().text();
   EXPECT_EQ(other, gone->ino);
   EXPECT_EQ(0u, gone->nlink);
   EXPECT_EQ(1u, getattr(g)->nlink);
   const Ino d = make(kRoot, "g", kDir);
-  EXPECT_EQ(EISDIR, unlink(kRoot, "g", false, g).code());
+  EXPECT_EQ(EISDIR, unlink(kRoot, "g", false, {g}).code());
   EXPECT_EQ((Tree{{"g", d}, {"moved", g}}), tree());
   EXPECT_EQ(2u, getattr(d)->nlink);
 }

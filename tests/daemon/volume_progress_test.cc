@@ -163,6 +163,38 @@ TEST_P(ProgressTest, UnlinkOfOneOfTwoNames) {
       });
 }
 
+/// With transactions, and where nobody can tell any more who removed the name, no link is left.
+TEST_P(ProgressTest, UnlinkThatLeavesTheLink) {
+  die_everywhere(
+      [&](const Scene& s, Progress& p) {
+        return await(volume_->unlink(s.top, "file", false, p, {s.file, true}));
+      },
+      [&](const Scene& s, const Result<Attr>& r) {
+        ASSERT_TRUE(r.ok()) << r.error().text();
+        EXPECT_EQ(s.file, r->ino);
+        expect_dir(s.top, {"dir", "empty", "other"});
+        EXPECT_TRUE(r->nlink == 0 || !r->link_left);
+        expect_links(s.file, r->link_left ? 1 : r->nlink);
+      });
+}
+
+TEST_P(ProgressTest, EvictionOfALinkThatWasLeft) {
+  if (std::string_view(GetParam()) == "all") GTEST_SKIP() << "transactions leave none";
+  die_everywhere(
+      [&](const Scene& s, Progress& p) {
+        const ProgressHook hook = std::exchange(impl().ops().progress_hook, {});
+        const Result<Attr> gone = unlink(s.top, "file", false, {s.file, true});
+        impl().ops().progress_hook = hook;
+        EXPECT_TRUE(gone.ok() ? gone->link_left : gone.code() == ENOENT) << "left by the first run";
+        const Result<void> done = await(volume_->evict_link(s.file, p));
+        return done.ok() ? Result<Attr>(Attr{.ino = s.file}) : done.error();
+      },
+      [&](const Scene& s, const Result<Attr>& r) {
+        ASSERT_TRUE(r.ok()) << r.error().text();
+        EXPECT_EQ(ENOENT, getattr(s.file).code());
+      });
+}
+
 TEST_P(ProgressTest, RenameOverOneOfTwoNames) {
   die_everywhere(
       [&](const Scene& s, Progress& p) {

@@ -187,7 +187,7 @@ TEST_F(QuotaTest, ForbiddenVolumesAreRefusedAndTold) {
   EXPECT_EQ(EPERM, create(kRoot, "g").code());
   EXPECT_EQ(EPERM, lookup(kRoot, "f").code());
   EXPECT_EQ(EPERM, unlink(kRoot, "f").code());
-  EXPECT_EQ(EPERM, unlink(kRoot, "f", false, f).code()) << "without a lookup";
+  EXPECT_EQ(EPERM, unlink(kRoot, "f", false, {f}).code()) << "without a lookup";
   EXPECT_EQ(EPERM, rename(kRoot, "f", kRoot, "g").code());
   EXPECT_EQ(EPERM, link(f, kRoot, "g").code());
   EXPECT_EQ(EPERM, await(volume_->truncate(f, 0)).code());

@@ -97,7 +97,10 @@ TEST_F(RaceTest, UnlinkRemovesTheFileThatTookTheName) {
     const Ino f = make(kRoot, "f");
     Ino g = 0;
     const Result<Attr> gone = meanwhile(
-        CFS_MOP_BATCH_DELETE_DENTRY, [&] { return unlink(kRoot, "f", false, hinted ? f : 0); },
+        CFS_MOP_BATCH_DELETE_DENTRY,
+        [&] {
+          return unlink(kRoot, "f", false, hinted ? UnlinkHints{f, true} : UnlinkHints{});
+        },
         [&] {
           they_rename("f", "kept");
           g = they_make("f");
@@ -115,7 +118,10 @@ TEST_F(RaceTest, UnlinkOfANameThatWentIsNotThere) {
   for (const bool hinted : {false, true}) {
     const Ino f = make(kRoot, "f");
     const Result<Attr> gone = meanwhile(
-        CFS_MOP_BATCH_DELETE_DENTRY, [&] { return unlink(kRoot, "f", false, hinted ? f : 0); },
+        CFS_MOP_BATCH_DELETE_DENTRY,
+        [&] {
+          return unlink(kRoot, "f", false, hinted ? UnlinkHints{f, true} : UnlinkHints{});
+        },
         [&] { they_rename("f", "kept"); });
     EXPECT_EQ(ENOENT, gone.code());
     EXPECT_EQ((Tree{{"kept", f}}), tree());

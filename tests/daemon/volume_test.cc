@@ -83,7 +83,7 @@ TEST_F(VolumeTest, ReadOnlyMountRefusesChanges) {
   volume_ = *opened;
   EXPECT_EQ(EROFS, create(kRoot, "g").code());
   EXPECT_EQ(EROFS, unlink(kRoot, "f").code());
-  EXPECT_EQ(EROFS, unlink(kRoot, "f", false, f).code());
+  EXPECT_EQ(EROFS, unlink(kRoot, "f", false, {f}).code());
   EXPECT_EQ(EROFS, rename(kRoot, "f", kRoot, "g").code());
   EXPECT_EQ(EROFS, link(f, kRoot, "g").code());
   EXPECT_EQ(EROFS, tmpfile(kRoot).code());

@@ -250,6 +250,9 @@ class Server {
     if (e && e->ino == ino) e->ino = 0;
     point(x, 3);
     attr(x, *n);
+    if ((x.req.unlink.flags & CFS_UNLINK_LATER) == 0) return;
+    x.res = CFS_UNLINK_LEFT;
+    ctl_.links_left++;
   }
 
   void rename(Exchange& x) {
@@ -355,6 +358,7 @@ class Server {
   }
 
   void evict(Exchange& x) {
+    if ((x.req.evict.flags & CFS_EVICT_UNLINK) != 0) ctl_.links_taken++;
     if (!ns_.links(x.req.ino)) ns_.remove_node(x.req.ino);
   }
 

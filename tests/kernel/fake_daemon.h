@@ -33,13 +33,15 @@ struct Control {
   // daemon
   std::atomic<bool> ready;  // attached, commands parked
   std::atomic<uint32_t> held;
-  std::atomic<uint64_t> seen[32];  // by operation
-  std::atomic<uint32_t> resumed;   // requests with CFS_REQ_F_RESUMED, but for evictions
-  std::atomic<uint32_t> records;   // ... whose progress record was not empty
-  std::atomic<uint32_t> forgets;   // non-repeatable requests with CFS_REQ_F_FORGET
-  std::atomic<int32_t> cqe_error;  // last error of a command other than the end of a drain
-  std::atomic<uint32_t> drained;   // commands that came back with -ESHUTDOWN
-  std::atomic<uint32_t> sessions;  // that existed at attach
+  std::atomic<uint64_t> seen[32];     // by operation
+  std::atomic<uint32_t> resumed;      // requests with CFS_REQ_F_RESUMED, but for evictions
+  std::atomic<uint32_t> records;      // ... whose progress record was not empty
+  std::atomic<uint32_t> links_left;   // by CFS_UNLINK_LATER
+  std::atomic<uint32_t> links_taken;  // by CFS_EVICT_UNLINK
+  std::atomic<uint32_t> forgets;      // non-repeatable requests with CFS_REQ_F_FORGET
+  std::atomic<int32_t> cqe_error;     // last error of a command other than the end of a drain
+  std::atomic<uint32_t> drained;      // commands that came back with -ESHUTDOWN
+  std::atomic<uint32_t> sessions;     // that existed at attach
   std::atomic<uint64_t> generation;
   std::atomic<uint32_t> session;  // of the last request
   cfs_req last_create;            // of the last CREATE; read it while nothing is under way

@@ -3,6 +3,8 @@
 //
 // What cannot be written (no space, quota, no server in time) is reported by fsync, on every open file once, and nothing else
 // is damaged; what can wait does, and can be killed; bytes that change while they are sent arrive as one of their versions.
+#include <sys/statvfs.h>
+
 #include <csignal>
 
 #include "data_fixture.h"
@@ -161,6 +163,34 @@ TEST_F(Loss, TruncationOfAKilledCallerCutsNothingWrittenLater) {
   const std::string now = read_all(path("f"));
   ASSERT_EQ(now.size(), 2 * kMiB);
   expect_same(now.substr(kMiB), more, "what was synced");
+}
+
+// ---- a removal that outlives its caller ----
+
+uint64_t inodes_in_use(const std::string& dir) {
+  struct statvfs fs {};
+  EXPECT_EQ(statvfs(dir.c_str(), &fs), 0);
+  return fs.f_files - fs.f_ffree;
+}
+
+// The name goes when there is a leader again, and the inode with it.
+TEST_F(Loss, RemovalByAKilledCallerLeavesNothingBehind) {
+  constexpr int kMetaBatchDeleteDentry = 0x91, kNoLeader = 0xF9;
+  write_file("gone", pattern(kMiB, 13));
+  const uint64_t before = inodes_in_use(path(""));
+  fault("action=force_result&op=" + std::to_string(kMetaBatchDeleteDentry) +
+        "&value=" + std::to_string(kNoLeader) + "&count=1000");
+  const pid_t pid = fork();
+  if (!pid) _exit(unlink(path("gone").c_str()) ? 1 : 0);
+  sleep(1);
+  ASSERT_EQ(kill(pid, SIGKILL), 0);
+  int status = 0;
+  ASSERT_EQ(waitpid(pid, &status, 0), pid);
+  EXPECT_TRUE(WIFSIGNALED(status)) << "it can be killed";
+  fault("action=clear");
+  for (int i = 0; i < 60 && inodes_in_use(path("")) >= before; i++) sleep(1);
+  EXPECT_EQ(inodes_in_use(path("")), before - 1);
+  EXPECT_EQ(access(path("gone").c_str(), F_OK), -1);
 }
 
 // ---- no server ----

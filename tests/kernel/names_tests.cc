@@ -9,9 +9,11 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstring>
 #include <set>
 
@@ -64,6 +66,36 @@ void links_and_counts() {
   EXPECT_ERR(ENOENT, stat(at("other").c_str(), &st));
   EXPECT(unlink(at("dir/moved").c_str()) == 0 && rmdir(at("dir").c_str()) == 0);
   EXPECT_ERR(ENOENT, stat(at("dir").c_str(), &st));
+}
+
+/// The only link of a file that nobody has open may be left to the eviction, and is owed by it, also when who removed it was
+/// killed. An open file's and one of two may not.
+void link_left_to_eviction() {
+  const auto left = [] { return ctl().links_left.load(); };
+  const auto all_taken = [left] {
+    return wait_until(5, [left] { return ctl().links_taken == left(); });
+  };
+  uint32_t before = left();
+  EXPECT(touch(at("one")) == 0 && unlink(at("one").c_str()) == 0);
+  EXPECT(left() == before + 1 && all_taken());
+
+  EXPECT(touch(at("one")) == 0 && link(at("one").c_str(), at("two").c_str()) == 0);
+  EXPECT(unlink(at("one").c_str()) == 0 && left() == before + 1);
+  int fd = open(at("two").c_str(), O_RDONLY);
+  EXPECT(fd >= 0 && unlink(at("two").c_str()) == 0 && left() == before + 1);
+  close(fd);
+
+  EXPECT(touch(at("killed")) == 0);
+  ctl().hold_op = CFS_OP_UNLINK;
+  pid_t pid = fork();
+  if (!pid) _exit(unlink(at("killed").c_str()) ? 1 : 0);
+  EXPECT(wait_until(5, [] { return ctl().held == 1; }));
+  kill(pid, SIGKILL);
+  int status = 0;
+  EXPECT(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
+  EXPECT(left() == before + 1);
+  ctl().hold_op = 0;
+  EXPECT(wait_until(5, [&] { return left() == before + 2; }) && all_taken());
 }
 
 void open_and_deleted() {
@@ -193,6 +225,7 @@ void listing() {
 void run_names_tests() {
   run("makes names", makes_names);
   run("links and counts", links_and_counts);
+  run("link left to eviction", link_left_to_eviction);
   run("open and deleted", open_and_deleted);
   run("attributes", attributes);
   run("group of directory", group_of_directory);

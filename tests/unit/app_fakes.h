@@ -135,7 +135,11 @@ class FakeVolume final : public Volume {
     attr.nlink = 0;
     co_return attr;
   }
-  Task<Result<Attr>> unlink(Ino, std::string, bool, Progress&, Ino) override { co_return file(); }
+  Task<Result<Attr>> unlink(Ino, std::string, bool, Progress&, UnlinkHints hints) override {
+    Attr attr = file();
+    attr.link_left = hints.last;
+    co_return attr;
+  }
   Task<Result<Attr>> rename(Ino, std::string name, Ino, std::string new_name, bool no_replace,
                             Progress&, RenameHints) override {
     last_name = name + ">" + new_name + (no_replace ? "!" : "");
@@ -144,6 +148,10 @@ class FakeVolume final : public Volume {
   Task<Result<Attr>> link(Ino, Ino, std::string, Progress&) override { co_return file(); }
   Task<Result<std::string>> readlink(Ino) override { co_return std::string("target"); }
   Task<Result<void>> evict(Ino) override { co_return Result<void>{}; }
+  Task<Result<void>> evict_link(Ino ino, Progress&) override {
+    links_taken.push_back(ino);
+    co_return Result<void>{};
+  }
   Task<Result<std::string>> getxattr(Ino, std::string) override {
     co_return make_error(ENODATA, "no such attribute");
   }
@@ -192,6 +200,7 @@ class FakeVolume final : public Volume {
   std::vector<std::uint64_t> writable_ids{7, 8}, after_refresh{8};
   std::vector<std::pair<std::uint64_t, int>> reported;
   std::vector<ExtentKey> committed;
+  std::vector<Ino> links_taken;
   std::function<void()> changed;
   std::string last_name;
   Caller last_caller;

@@ -120,6 +120,24 @@ TEST_F(SessionTest, RequestsReachTheVolume) {
   EXPECT_EQ(replies[6].res, -ENOSYS);
 }
 
+TEST_F(SessionTest, TheOnlyLinkIsLeftToTheEviction) {
+  Request whole = request(CFS_OP_UNLINK);
+  whole.name = "two names";
+  Request last = whole;
+  last.head.unlink.flags = CFS_UNLINK_LATER;
+  Request dir = whole;
+  dir.head.unlink.flags = CFS_UNLINK_LATER | CFS_UNLINK_DIR;
+  const Request evict = request(CFS_OP_EVICT);
+  Request evict_left = evict;
+  evict_left.head.ino = 5;
+  evict_left.head.evict.flags = CFS_EVICT_UNLINK;
+  const auto replies = ask({mount_request(), whole, last, dir, evict, evict_left});
+  EXPECT_EQ(replies[1].res, 0);
+  EXPECT_EQ(replies[2].res, CFS_UNLINK_LEFT);
+  EXPECT_EQ(replies[3].res, 0);
+  EXPECT_EQ(volume->links_taken, std::vector<Ino>{5});
+}
+
 TEST_F(SessionTest, FilesWithoutNamesAreMade) {
   Request make = request(CFS_OP_TMPFILE);
   make.head.create.mode = S_IFREG | 0640;

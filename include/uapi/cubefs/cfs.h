@@ -54,7 +54,7 @@
 
 #define CFS_DEV_PATH		"/dev/cubefs"
 #define CFS_ABI_MAJOR		1
-#define CFS_ABI_MINOR		2
+#define CFS_ABI_MINOR		3
 
 #define CFS_NAME_LEN_MAX	255	/* bytes of one name, valid UTF-8 */
 #define CFS_LINK_LEN_MAX	4095	/* bytes of a symlink target */
@@ -107,7 +107,7 @@ enum cfs_op {
 	CFS_OP_SETATTR = 6,	/* inode, setattr                                      cfs_attr; repeat */
 	CFS_OP_READDIR = 7,	/* directory, readdir  name = marker                   cfs_dirent...; repeat */
 	CFS_OP_CREATE = 8,	/* directory, create   name, data = symlink target     cfs_attr */
-	CFS_OP_UNLINK = 9,	/* directory, unlink   name                            cfs_attr of the removed, nlink after it */
+	CFS_OP_UNLINK = 9,	/* directory, unlink   name                            cfs_attr of the removed, nlink after it, see CFS_UNLINK_LATER */
 	CFS_OP_RENAME = 10,	/* directory, rename   name, name2                     cfs_attr of the overwritten, ino 0 if none;
 				 *                                                     entry_valid_ms: of the new name, in any case */
 	CFS_OP_LINK = 11,	/* inode, link         name                            cfs_attr */
@@ -119,7 +119,7 @@ enum cfs_op {
 	CFS_OP_EXTENTS = 17,	/* inode                                               cfs_extents + cfs_ekey...; repeat */
 	CFS_OP_COMMIT = 18,	/* inode, commit       data = cfs_ekey...              cfs_commit_reply; repeat */
 	CFS_OP_TRUNCATE = 19,	/* inode, truncate                                     cfs_attr; repeat */
-	CFS_OP_EVICT = 20,	/* inode (nlink 0, last user gone)                     none; repeat; nobody waits */
+	CFS_OP_EVICT = 20,	/* inode, evict (nlink 0, last user gone)              none; repeat; nobody waits */
 	CFS_OP_EVENT = 21,	/* event                                               none; nobody waits */
 	CFS_OP_TMPFILE = 22,	/* directory, create                                   cfs_attr of a file without a name, nlink 0 */
 };
@@ -148,6 +148,13 @@ struct cfs_ekey {			/* extent key; all offsets and sizes in bytes */
 #define CFS_RENAME_NOREPLACE	(1 << 0)
 #define CFS_RENAME_TARGET_KNOWN	(1 << 1)	/* target was looked up and is believed: 0 means that there is none */
 #define CFS_UNLINK_DIR		(1 << 0)	/* rmdir */
+/*
+ * The child's only link, and nobody has it open: the daemon may remove just the name and answer res CFS_UNLINK_LEFT with nlink 0.
+ * The server's link count is then lowered by the CFS_OP_EVICT that follows, which has CFS_EVICT_UNLINK.
+ */
+#define CFS_UNLINK_LATER	(1 << 1)
+#define CFS_UNLINK_LEFT		1
+#define CFS_EVICT_UNLINK	(1 << 0)
 
 enum cfs_event_kind {
 	CFS_EV_NEED_CONN = 1,		/* node, conn_class: I/O waits for a connection */
@@ -197,7 +204,7 @@ struct cfs_req {
 			__u32 reserved;
 		} create;
 		struct {
-			__u32 flags;		/* CFS_UNLINK_DIR */
+			__u32 flags;		/* CFS_UNLINK_DIR, CFS_UNLINK_LATER */
 			__u32 reserved;
 			__u64 child;		/* inode the caller believes it removes */
 		} unlink;
@@ -224,6 +231,10 @@ struct cfs_req {
 		struct {
 			__u64 size;		/* bytes */
 		} truncate;
+		struct {
+			__u32 flags;		/* CFS_EVICT_UNLINK */
+			__u32 reserved;
+		} evict;
 		struct {
 			__u32 kind;		/* enum cfs_event_kind */
 			__u32 node;
