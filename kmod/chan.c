@@ -563,7 +563,8 @@ static bool cfs_session_is_idle(struct cfs_sb *csb)
  * @csb: Mount; nobody makes calls for it any more.
  *
  * An attached daemon gets some time to answer what is under way (evictions). Without one, what is
- * left is dropped: servers remove deleted inodes by themselves after a day.
+ * left is dropped: servers remove deleted inodes by themselves after a day, but for those whose last
+ * link was left to the eviction (CFS_UNLINK_LATER).
  *
  * Context: Process, sleeps; not killable, but bounded.
  */
