@@ -31,8 +31,8 @@ static void cfs_call_run_done(struct work_struct *work)
  * @csb: Mount; NULL for events of connections.
  * @op:  enum cfs_op.
  * @ino: Subject.
- * @gfp: Without __GFP_FS (write-back, reclaim) the call may come from a reserve and waits for one
- *       rather than fail.
+ * @gfp: Without __GFP_FS (write-back, reclaim) the call may come from a reserve, which GFP_NOWAIT
+ *       does not wait for.
  *
  * Context: Process, may sleep as @gfp allows.
  * Return:  The call with one reference, or NULL.
@@ -260,15 +260,18 @@ static bool cfs_event_is_queued(const struct cfs_call *call)
  * @csb:        Mount it is about; NULL for connections.
  * @event_args: Only its event member is read.
  *
- * Events wait for a daemon as long as the mount exists; equal ones are told once.
+ * Events wait for a daemon as long as the mount exists; equal ones are told once. Without memory
+ * nothing is told: what I/O waits for is asked for again, and so the daemon learns the rest.
  *
- * Context: Process, may allocate GFP_NOFS.
+ * Context: Process; does not sleep.
  */
 void cfs_event(struct cfs_sb *csb, const struct cfs_req *event_args)
 {
-	struct cfs_call *call = cfs_call_alloc(csb, CFS_OP_EVENT, 0, GFP_NOFS);
+	struct cfs_call *call = cfs_call_alloc(csb, CFS_OP_EVENT, 0, GFP_NOWAIT);
 	bool queued;
 
+	if (!call)
+		return;
 	call->req.event = event_args->event;
 	call->done = cfs_call_put;
 	spin_lock(&cfs_chan.lock);

@@ -76,7 +76,8 @@ struct cfs_sb {
 	struct mutex view_lock;		/* writers of the two above */
 	atomic_t dp_turn;		/* where the search for a partition begins */
 	u64 asked_dp, asked_dp_id;	/* READ_ONCE: jiffies64 and partition of the last NEED_DP */
-	u64 asked_writable;		/* READ_ONCE: jiffies64 of the last NEED_WRITABLE */
+	/* READ_ONCE: jiffies64 of the last NEED_WRITABLE, by class: a busy one must not silence others */
+	u64 asked_writable[CFS_CLASS_BLOBSTORE + 1];
 
 	/* data.c */
 	atomic64_t uncommitted;		/* bytes sent or acknowledged but not committed */
@@ -319,11 +320,11 @@ struct cfs_call {
 	struct completion completion;
 	struct work_struct work;
 	void *block;				/* copies of the caller's byte strings; owned */
-	/* an answer that fits needs no allocation: COMMIT must not */
-	u8 small[128];
+	/* an answer that fits needs no allocation: COMMIT must not; before, a few keys */
+	u8 small[128] __aligned(8);
 };
 
-/* Without __GFP_FS in @gfp (write-back, reclaim): from a reserve, does not fail. */
+/* Without __GFP_FS in @gfp (write-back, reclaim): from a reserve if need be. */
 struct cfs_call *cfs_call_alloc(struct cfs_sb *csb, u16 op, u64 ino, gfp_t gfp);
 static inline struct cfs_call *cfs_inode_call(struct inode *inode, u16 op)
 {
@@ -360,8 +361,8 @@ void cfs_call_async(struct cfs_call *call);
  */
 int cfs_call_fixed(struct cfs_call *call, void *out, u32 len);
 /*
- * Tell the daemon; only @event_args->event is read. @csb may be NULL. Process context, may allocate
- * NOFS.
+ * Tell the daemon; only @event_args->event is read. @csb may be NULL. Process context, does not
+ * sleep. Without memory it is not told: who needs something asks again.
  */
 void cfs_event(struct cfs_sb *csb, const struct cfs_req *event_args);
 void cfs_chan_add_session(struct cfs_sb *csb);
@@ -410,6 +411,7 @@ struct cfs_dp {
 	u64 penalty_until;		/* READ_ONCE: jiffies64; no new extents before */
 	u64 full_until;			/* READ_ONCE: jiffies64; had no space */
 	u64 tiny_until;			/* READ_ONCE: jiffies64; no tiny writes before */
+	u64 told;			/* READ_ONCE: jiffies64 of the last DP_REFUSED */
 	u16 arg_len;			/* follower list "ip:port/...", for Arg of appends */
 	char arg[CFS_HOSTS_MAX * CFS_NODE_NAME_MAX];
 };
@@ -455,13 +457,8 @@ void cfs_data_evict(struct inode *inode);
 bool cfs_data_busy(struct inode *inode);
 /* A server's size is taken: i_size and netfs' idea of the server's size. i_lock held, not busy. */
 void cfs_data_set_size(struct inode *inode, u64 size);
-/*
- * Clean pages and extent map are from another generation: drop them (pages only if not dirty). May
- * sleep.
- */
-void cfs_data_invalidate(struct inode *inode);
-/* The same from a work item: for the daemon, which must not wait for a read that waits for it. */
-void cfs_data_invalidate_later(struct inode *inode);
+/* Clean pages, and with @map the extent map, are old: drop them. May sleep, does not wait for I/O. */
+void cfs_data_invalidate(struct inode *inode, bool map, bool wait);
 /*
  * setattr(size): flush, truncate at the server, page cache and map. inode lock held. Fills @attr on
  * success.

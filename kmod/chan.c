@@ -219,6 +219,36 @@ void cfs_chan_enqueue(struct cfs_call *call)
 }
 
 /* ---- daemons ---- */
+static bool cfs_call_expired(const struct cfs_call *call)
+{
+	return (call->req.op == CFS_OP_COMMIT || call->req.op == CFS_OP_EXTENTS) &&
+	       call->csb->soft &&
+	       get_jiffies_64() - call->since >= (u64)call->csb->deadline_s * HZ;
+}
+
+/*
+ * Work: a soft mount's I/O waits for a daemon until the deadline. What a daemon has is not withdrawn:
+ * it could still be executed, after a truncation that came later, for example.
+ */
+static void cfs_chan_expire(struct work_struct *work)
+{
+	struct cfs_call *call, *next;
+	LIST_HEAD(dead);
+	int i;
+
+	spin_lock(&cfs_chan.lock);
+	/* First those without a slot, as in cfs_chan_cancel(). */
+	for (i = 0; i < 2 * CFS_LANES; i++)
+		list_for_each_entry_safe(call, next, i < CFS_LANES ? &cfs_chan.starved[i] :
+					 &cfs_chan.ready[i - CFS_LANES], node)
+			if (cfs_call_expired(call))
+				cfs_call_finish(call, -ETIMEDOUT, &dead);
+	if (!cfs_chan.owner && !list_empty(&cfs_chan.sessions))
+		queue_delayed_work(cfs_chan.wq, &cfs_chan.expire, HZ);
+	spin_unlock(&cfs_chan.lock);
+	cfs_put_all(&dead);
+}
+
 /**
  * cfs_chan_attach - a file becomes the daemon's
  * @file: Its release ends the attachment.
@@ -332,6 +362,7 @@ void cfs_chan_release(struct file *file)
 	swap(cfs_chan.net, net);
 	cfs_chan_take_back(&dead);
 	wake_up_all(&cfs_chan.idle);
+	queue_delayed_work(cfs_chan.wq, &cfs_chan.expire, HZ);
 	spin_unlock(&cfs_chan.lock);
 	put_net(net);
 	cfs_put_all(&dead);
@@ -622,10 +653,11 @@ int cfs_chan_init(void)
 	INIT_LIST_HEAD(&cfs_chan.parked);
 	INIT_LIST_HEAD(&cfs_chan.sessions);
 	init_waitqueue_head(&cfs_chan.idle);
+	INIT_DELAYED_WORK(&cfs_chan.expire, cfs_chan_expire);
 	cfs_chan.free = CFS_SLOTS;
 	cfs_chan.detached_at = get_jiffies_64();
 	cfs_chan.progress = vmalloc_user(CFS_SLOTS * CFS_PROGRESS_BYTES);
-	cfs_chan.cache = KMEM_CACHE(cfs_call, 0);
+	cfs_chan.cache = KMEM_CACHE_USERCOPY(cfs_call, 0, small);
 	if (cfs_chan.cache)
 		cfs_chan.reserve = mempool_create_slab_pool(CFS_CALL_RESERVE, cfs_chan.cache);
 	cfs_chan.wq = alloc_workqueue("cubefs-chan", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
@@ -644,6 +676,7 @@ void cfs_chan_exit(void)
 {
 	LIST_HEAD(dead);
 
+	cancel_delayed_work_sync(&cfs_chan.expire);
 	spin_lock(&cfs_chan.lock);
 	cfs_chan_cancel(NULL, &dead);
 	spin_unlock(&cfs_chan.lock);

@@ -62,6 +62,7 @@ struct cfs_chan {
 	wait_queue_head_t idle;
 	u8 *progress;			/* I: CFS_SLOTS records, vmalloc_user */
 	struct workqueue_struct *wq;	/* I: runs done functions */
+	struct delayed_work expire;	/* while there is no daemon */
 	struct kmem_cache *cache;	/* I */
 	mempool_t *reserve;		/* I */
 };

@@ -73,13 +73,13 @@ static void cfs_commit_insert(struct cfs_data *d, struct cfs_stream *st)
 	list_add(&st->commit, &at->commit);
 }
 
-static u32 cfs_commit_collect(struct cfs_data *d)
+static u32 cfs_commit_collect(struct cfs_data *d, u32 most)
 {
 	struct cfs_stream *st;
 	u32 n = 0;
 
 	list_for_each_entry(st, &d->streams, link) {
-		if (!cfs_stream_due(st) || n == CFS_COMMIT_KEYS_MAX)
+		if (!cfs_stream_due(st) || n == most)
 			continue;
 		st->submitted = st->acked;
 		cfs_commit_insert(d, st);
@@ -109,26 +109,37 @@ static void cfs_commit_answered(struct cfs_call *call)
 	cfs_call_put(call);
 }
 
-static struct cfs_call *cfs_commit_call(struct cfs_data *d, u32 nkeys)
+/* A few keys have room in the call, where the answer will be: without memory, only these go. */
+static void cfs_commit_keys(struct cfs_data *d, struct cfs_call *call)
 {
-	struct cfs_inode *ci = d->ci;
-	struct cfs_ekey *keys = kvmalloc_array(nkeys, sizeof(*keys), GFP_NOFS);
+	struct cfs_ekey *keys = (struct cfs_ekey *)call->small;
+	const u32 few = sizeof(call->small) / sizeof(*keys);
+	u32 n = cfs_commit_collect(d, CFS_COMMIT_KEYS_MAX), i = 0;
 	struct cfs_stream *st;
-	struct cfs_call *call;
-	u32 i = 0;
 
-	call = cfs_call_alloc(cfs_data_sb(d), CFS_OP_COMMIT, ci->netfs.inode.i_ino, GFP_NOFS);
-	if (!call || !keys) {
-		kvfree(keys);
-		if (call)
-			cfs_call_put(call);
-		return NULL;
+	if (n > few) {
+		keys = kvmalloc_array(n, sizeof(*keys), GFP_NOFS | __GFP_NOWARN);
+		call->own_data = keys;
+	}
+	if (!keys) {
+		cfs_commit_undo(d);
+		n = cfs_commit_collect(d, few);
+		keys = (struct cfs_ekey *)call->small;
 	}
 	list_for_each_entry(st, &d->committing, commit)
 		cfs_stream_key(st, &keys[i++]);
-	cfs_call_data(call, keys, nkeys * sizeof(*keys));
-	call->own_data = true;
-	call->req.commit.nkeys = nkeys;
+	cfs_call_data(call, keys, n * sizeof(*keys));
+	call->req.commit.nkeys = n;
+}
+
+static struct cfs_call *cfs_commit_call(struct cfs_data *d)
+{
+	struct cfs_call *call;
+
+	call = cfs_call_alloc(cfs_data_sb(d), CFS_OP_COMMIT, d->ci->netfs.inode.i_ino, GFP_NOWAIT);
+	if (!call)
+		return NULL;
+	cfs_commit_keys(d, call);
 	call->req.commit.storage_class = cfs_data_class(d);
 	call->done = cfs_commit_answered;
 	call->priv = d;
@@ -142,19 +153,18 @@ static struct cfs_call *cfs_commit_call(struct cfs_data *d, u32 nkeys)
 void cfs_commit_start(struct cfs_data *d)
 {
 	struct cfs_call *call;
-	u32 nkeys;
 
 	lockdep_assert_held(&d->lock);
 	if (d->commit_busy || d->map_loading || !cfs_passed(d->commit_retry) || !cfs_commit_due(d))
 		return;
-	nkeys = cfs_commit_collect(d);
-	call = cfs_commit_call(d, nkeys);
+	call = cfs_commit_call(d);
 	if (!call) {
-		cfs_commit_undo(d);
 		d->commit_retry = cfs_after_ms(CFS_RETRY_MS);
 		return;
 	}
 	d->commit_busy = true;
+	if (!d->commit_since)
+		d->commit_since = get_jiffies_64();
 	cfs_data_hold(d, false);
 	cfs_change(cfs_data_sb(d), d->ci->netfs.inode.i_ino);
 	cfs_count(cfs_data_sb(d), commits, 1);
@@ -229,8 +239,6 @@ static void cfs_commit_failed(struct cfs_data *d)
 	int error = d->commit_res;
 	struct cfs_stream *st, *next;
 
-	if (!d->commit_since)
-		d->commit_since = get_jiffies_64();
 	d->commit_retry = cfs_after_ms(2 * CFS_RETRY_MS);
 	if (error == -ENOENT || error == -ESTALE)
 		error = -ESTALE;
@@ -238,6 +246,7 @@ static void cfs_commit_failed(struct cfs_data *d)
 		error = -EIO;
 	else
 		return cfs_commit_undo(d);
+	d->commit_since = 0;
 	list_for_each_entry_safe(st, next, &d->committing, commit) {
 		list_del_init(&st->commit);
 		cfs_stream_drop(st, error);

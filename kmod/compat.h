@@ -196,8 +196,19 @@ static inline void cfs_read_done(struct netfs_io_subrequest *sr, size_t got, int
 #endif
 }
 
-static inline void cfs_write_done(struct netfs_io_subrequest *sr, ssize_t ret)
+/*
+ * 7.0 returns the error of a sub-request of a direct write. Before, netfs noted it for the next fsync
+ * and returned 0 to the writer, who is the one to be told: there the request has the error, and the
+ * sub-request succeeds.
+ */
+static inline void cfs_write_done(struct netfs_io_subrequest *sr, ssize_t ret, bool direct)
 {
+#ifndef CFS_DIO_IN_ORDER
+	if (ret < 0 && direct) {
+		cmpxchg(&sr->rreq->error, 0, ret);
+		ret = sr->len - sr->transferred;
+	}
+#endif
 #ifdef NETFS_SREQ_MADE_PROGRESS
 	if (ret > 0)
 		__set_bit(NETFS_SREQ_MADE_PROGRESS, &sr->flags);

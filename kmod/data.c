@@ -182,7 +182,7 @@ static void cfs_data_inval_work(struct work_struct *work)
 	struct cfs_data *d = container_of(work, struct cfs_data, inval_work);
 	struct inode *inode = &d->ci->netfs.inode;
 
-	cfs_data_invalidate(inode);
+	invalidate_inode_pages2(inode->i_mapping);
 	cfs_inode_release(inode);
 }
 
@@ -380,32 +380,31 @@ void cfs_data_dirty(struct cfs_data *d, u64 pos, u64 len, bool first)
 /* ---- invalidation ---- */
 
 /**
- * cfs_data_invalidate - drop clean pages and the map
- * @inode: Regular file.
- *
- * Context: Process, sleeps: waits for pages that are being read.
- */
-void cfs_data_invalidate(struct inode *inode)
-{
-	struct cfs_data *d = CFS_I(inode)->data;
-
-	mutex_lock(&d->lock);
-	cfs_map_forget(d);
-	mutex_unlock(&d->lock);
-	cfs_waiter_run(&d->run);
-	invalidate_inode_pages2(inode->i_mapping);	/* dirty pages stay, which is not an error
-							 * here
-							 */
-}
-
-/**
- * cfs_data_invalidate_later - the same from a work item
+ * cfs_data_invalidate - clean pages, and perhaps the map, are old: drop them
  * @inode: Regular file; the caller holds a reference.
+ * @map:   The map is, too.
+ * @wait:  Pages that are being read may be waited for if nothing is known to be read.
+ *
+ * Pages that are being read are dropped by a work item: whoever asked for attributes must not wait for
+ * a dead node, nor the daemon for a read that waits for it. An open waits, see cfs_file_open().
+ *
+ * Context: Process, sleeps.
  */
-void cfs_data_invalidate_later(struct inode *inode)
+void cfs_data_invalidate(struct inode *inode, bool map, bool wait)
 {
 	struct cfs_data *d = CFS_I(inode)->data;
 
+	if (map) {
+		mutex_lock(&d->lock);
+		cfs_map_forget(d);
+		mutex_unlock(&d->lock);
+		cfs_waiter_run(&d->run);
+	}
+	if (wait && !READ_ONCE(d->active)) {
+		invalidate_inode_pages2(inode->i_mapping);	/* dirty pages stay */
+		return;
+	}
+	invalidate_mapping_pages(inode->i_mapping, 0, -1);
 	cfs_inode_hold(inode);
 	if (!queue_work(cfs_put_wq, &d->inval_work))
 		cfs_inode_release(inode);
@@ -619,34 +618,13 @@ void cfs_data_sb_abort(struct cfs_sb *csb)
 
 int cfs_data_init(void)
 {
-	int ret = -ENOMEM;
-
 	cfs_data_cache = KMEM_CACHE(cfs_data, SLAB_RECLAIM_ACCOUNT | SLAB_ACCOUNT);
-	if (!cfs_data_cache)
-		return -ENOMEM;
 	cfs_put_wq = alloc_workqueue("cubefs_put", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
-	if (!cfs_put_wq)
-		goto err_cache;
-	ret = cfs_read_init();
-	if (ret)
-		goto err_wq;
-	ret = cfs_write_init();
-	if (ret)
-		goto err_read;
-	ret = cfs_stream_init();
-	if (ret)
-		goto err_write;
-	return 0;
-
-err_write:
-	cfs_write_exit();
-err_read:
-	cfs_read_exit();
-err_wq:
-	destroy_workqueue(cfs_put_wq);
-err_cache:
-	kmem_cache_destroy(cfs_data_cache);
-	return ret;
+	if (cfs_data_cache && cfs_put_wq && !cfs_read_init() && !cfs_write_init() &&
+	    !cfs_stream_init())
+		return 0;
+	cfs_data_exit();
+	return -ENOMEM;
 }
 
 void cfs_data_exit(void)
@@ -654,6 +632,7 @@ void cfs_data_exit(void)
 	cfs_stream_exit();
 	cfs_write_exit();
 	cfs_read_exit();
-	destroy_workqueue(cfs_put_wq);
+	if (cfs_put_wq)
+		destroy_workqueue(cfs_put_wq);
 	kmem_cache_destroy(cfs_data_cache);
 }

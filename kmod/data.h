@@ -27,6 +27,11 @@
  *   i_rwsem > invalidate_lock > cfs_data.lock (D) > cfs_data.note_lock (N) > i_lock
  *   cfs_data.lock > node->lock > conn->lock
  *
+ * Memory
+ *   Nothing waits for memory while it holds cfs_data.lock: the objects of a reserve may all be this
+ *   inode's. What cannot be had is tried again in CFS_RETRY_MS; what is under way ends without, and
+ *   puts back what it has.
+ *
  * Lifetime
  *   struct cfs_data is allocated and freed with its inode. While anything is under way (active > 0)
  *   it holds a reference to the inode; the last one of an inode is dropped from a work item, never
@@ -111,6 +116,8 @@ struct cfs_piece {
 	struct list_head note;		/* N: d->notes, back from its connection */
 	u64 pos;			/* bytes from the start of the file */
 	u32 len;
+	/* bytes behind these that it goes on with when it is finished: there was no memory to split it */
+	u32 rest;
 	struct iov_iter iter;		/* exactly these bytes */
 	struct cfs_stream *stream;	/* appends */
 	struct page **copy;		/* its own pages, once the application's memory proved
@@ -213,7 +220,7 @@ struct cfs_data {
 	int commit_res;
 	struct cfs_commit_reply commit_reply;
 	u64 commit_retry;		/* D: jiffies64 */
-	u64 commit_since;		/* D: jiffies64 of the first failure in a row; 0: none */
+	u64 commit_since;		/* D: jiffies64: of the first without success; 0: none */
 	struct list_head ended;		/* D: writes to be ended towards netfs */
 	u64 no_continue;		/* D: extent that must not be appended to */
 	u64 limit;			/* D: a truncation is under way: bytes from here on are not
@@ -310,7 +317,6 @@ void cfs_pieces_requeue(struct list_head *list);
 void cfs_piece_copy(struct cfs_piece *piece);
 bool cfs_piece_ready(struct cfs_piece *piece);
 struct iov_iter cfs_piece_source(struct cfs_piece *piece);
-struct cfs_piece *cfs_piece_split(struct cfs_piece *piece, u32 len);
 int cfs_data_freeze(struct cfs_data *d);
 void cfs_data_thaw(struct cfs_data *d);
 int cfs_write_init(void);
@@ -318,7 +324,7 @@ void cfs_write_exit(void);
 
 /* ---- stream.c ---- */
 u32 cfs_stream_most(struct cfs_data *d, struct cfs_piece *piece);
-void cfs_stream_add(struct cfs_data *d, struct cfs_piece *piece);
+bool cfs_stream_add(struct cfs_data *d, struct cfs_piece *piece);
 void cfs_stream_returned(struct cfs_piece *piece);
 void cfs_stream_created(struct cfs_stream *st);
 void cfs_stream_pump(struct cfs_data *d);
@@ -334,6 +340,7 @@ void cfs_stream_exit(void);
 void cfs_over_add(struct cfs_data *d, struct cfs_piece *piece, const struct cfs_slice *slice);
 void cfs_over_returned(struct cfs_piece *piece);
 void cfs_over_pump(struct cfs_data *d);
+void cfs_over_recall(struct cfs_data *d);
 
 /* ---- commit.c ---- */
 void cfs_commit_start(struct cfs_data *d);

@@ -47,6 +47,7 @@ static int cfs_file_open(struct inode *inode, struct file *file)
 	ret = cfs_inode_refresh(inode, false);
 	if (ret)
 		return ret;
+	flush_work(&CFS_I(inode)->data->inval_work);	/* what is read from now on is new */
 	cfs_map_check(inode);
 	return generic_file_open(inode, file);
 }
@@ -204,11 +205,15 @@ static ssize_t cfs_write_buffered(struct kiocb *iocb, struct iov_iter *from)
 	return ret > 0 ? generic_write_sync(iocb, ret) : ret;
 }
 
-/* O_APPEND and O_DIRECT: the end of the file must not move between finding it and writing there. */
+/*
+ * O_APPEND and O_DIRECT: the end of the file must not move between finding it and writing there. So
+ * asynchronous ones wait, too: netfs may begin them when the lock is not held any more.
+ */
 static ssize_t cfs_append_direct(struct kiocb *iocb, struct iov_iter *from)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
 	ssize_t ret = netfs_start_io_write(inode);	/* exclusive, direct I/O has ended */
+	struct kiocb sync;
 
 	if (ret)
 		return ret;
@@ -220,9 +225,9 @@ static ssize_t cfs_append_direct(struct kiocb *iocb, struct iov_iter *from)
 		ret = filemap_invalidate_inode(inode, true, iocb->ki_pos, LLONG_MAX);
 	if (ret)
 		goto out;
-	ret = netfs_unbuffered_write_iter_locked(iocb, from, NULL);
-	if (ret == -EIOCBQUEUED)
-		inode_dio_wait(inode);		/* until the size has moved */
+	kiocb_clone(&sync, iocb, iocb->ki_filp);
+	ret = netfs_unbuffered_write_iter_locked(&sync, from, NULL);
+	iocb->ki_pos = sync.ki_pos;
 out:
 	netfs_end_io_write(inode);
 	return ret;

@@ -232,10 +232,8 @@ void cfs_inode_apply(struct inode *inode, const struct cfs_attr *attr, u64 seq)
 	else
 		stale = cfs_apply_locked(inode, attr);
 	spin_unlock(&inode->i_lock);
-	if (stale == CFS_STALE_DATA)
-		cfs_data_invalidate(inode);
-	else if (stale == CFS_STALE_PAGES)
-		invalidate_inode_pages2(inode->i_mapping);	/* dirty pages stay */
+	if (stale)
+		cfs_data_invalidate(inode, stale == CFS_STALE_DATA, true);
 }
 
 /**
@@ -579,7 +577,7 @@ void cfs_inode_invalidate(struct cfs_sb *csb, u64 ino, u32 flags)
 			WRITE_ONCE(CFS_I(inode)->rights_until, 0);
 		}
 		if (flags & CFS_INV_DATA && S_ISREG(inode->i_mode))
-			cfs_data_invalidate_later(inode);
+			cfs_data_invalidate(inode, true, false);
 		iput(inode);
 	}
 	up_read(&sb->s_umount);

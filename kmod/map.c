@@ -102,7 +102,7 @@ void cfs_map_fetch(struct cfs_data *d)
 	lockdep_assert_held(&d->lock);
 	if (d->map_loading || d->commit_busy || d->frozen || !cfs_passed(d->map_retry))
 		return;
-	call = cfs_call_alloc(cfs_data_sb(d), CFS_OP_EXTENTS, d->ci->netfs.inode.i_ino, GFP_NOFS);
+	call = cfs_call_alloc(cfs_data_sb(d), CFS_OP_EXTENTS, d->ci->netfs.inode.i_ino, GFP_NOWAIT);
 	if (!call) {
 		d->map_retry = cfs_after_ms(CFS_RETRY_MS);
 		return;

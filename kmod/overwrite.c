@@ -38,23 +38,28 @@ void cfs_over_add(struct cfs_data *d, struct cfs_piece *piece, const struct cfs_
 	d->nover++;
 }
 
-static void cfs_over_finish(struct cfs_piece *piece, int error)
-{
-	struct cfs_data *d = piece->write->data;
-
-	d->nover--;
-	if (error && !piece->write->error)
-		piece->write->error = error;
-	if (cfs_passed(piece->ghost_until) || test_bit(CFS_SB_DYING, &cfs_data_sb(d)->flags))
-		cfs_piece_finish(piece, error);
-	else
-		cfs_piece_ghost(piece);
-}
-
 static void cfs_over_pause(struct cfs_piece *piece, unsigned int ms)
 {
 	piece->not_before = cfs_after_ms(ms);
 	cfs_wait_change(&piece->write->data->run, ms);
+}
+
+static void cfs_over_finish(struct cfs_piece *piece, int error)
+{
+	struct cfs_data *d = piece->write->data;
+	bool ghost = !cfs_passed(piece->ghost_until) &&
+		     !test_bit(CFS_SB_DYING, &cfs_data_sb(d)->flags);
+
+	/* A ghost cannot go on with a rest: the same bytes are sent once more when it is none. */
+	if (ghost && piece->rest && !error)
+		return cfs_over_pause(piece, CFS_RETRY_MAX_MS);
+	d->nover--;
+	if (error && !piece->write->error)
+		piece->write->error = error;
+	if (ghost)
+		cfs_piece_ghost(piece);
+	else
+		cfs_piece_finish(piece, error);
 }
 
 static u8 cfs_over_host(struct cfs_piece *piece, struct cfs_dp *dp)
@@ -163,6 +168,23 @@ void cfs_over_pump(struct cfs_data *d)
 	list_for_each_entry_safe(piece, next, &d->over, link)
 		if (!piece->in_flight && cfs_passed(piece->not_before))
 			cfs_over_try(d, piece);
+}
+
+/**
+ * cfs_over_recall - what is not in flight is cut again: the map may change
+ * @d: Data state, d->lock held.
+ */
+void cfs_over_recall(struct cfs_data *d)
+{
+	struct cfs_piece *piece, *next;
+
+	lockdep_assert_held(&d->lock);
+	list_for_each_entry_safe(piece, next, &d->over, link) {
+		if (piece->in_flight)
+			continue;
+		cfs_piece_requeue(piece);
+		d->nover--;
+	}
 }
 
 /* ---- results ---- */

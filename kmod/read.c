@@ -23,8 +23,8 @@
  * Hedging. Where any replica may be read, a packet that is not back after CFS_HEDGE_TIMES the usual
  * time is sent a second time, to the next replica. Whose first byte comes first wins (rp->claim):
  * the receiver throws the other's data away, so that two never fill the same pages, and pages that
- * are no longer the read's stay untouched. Overwritten bytes are read from the leader, which nobody
- * can stand in for: no hedge there.
+ * are no longer the read's stay untouched; if it fails later, it is tried again when both are back.
+ * Overwritten bytes are read from the leader, which nobody can stand in for: no hedge there.
  */
 #include <linux/fs.h>
 #include <linux/slab.h>
@@ -52,6 +52,7 @@ struct cfs_rpiece {
 	struct cfs_pkt hedge;		/* the same to another replica */
 	struct cfs_pkt *claim;		/* cmpxchg: the one of the two whose data is taken */
 	atomic_t arms;			/* packets on their way, and the timer */
+	bool won;			/* the one with the claim brought all: the read is not ours */
 	struct delayed_work timer;	/* hedges */
 	struct cfs_data *data;		/* held as long as the timer or a hedge may run, or NULL */
 	u64 sent;			/* jiffies64 */
@@ -60,6 +61,7 @@ struct cfs_rpiece {
 	struct list_head link;		/* d->map_readers or a local list */
 	u64 pos;			/* bytes from the start of the file */
 	u64 len;
+	u64 rest;			/* bytes behind it, to go on with: no memory for a piece */
 	struct iov_iter iter;		/* where they go */
 	bool cut;			/* the rest is known */
 	bool hole;
@@ -75,7 +77,6 @@ struct cfs_rpiece {
 	u64 host_since;			/* jiffies64: waiting for a connection; 0: not */
 };
 
-static struct kmem_cache *cfs_read_cache, *cfs_rpiece_cache;
 static mempool_t cfs_read_pool, cfs_rpiece_pool;
 static atomic_t cfs_read_turn = ATOMIC_INIT(0);
 
@@ -97,10 +98,12 @@ static void cfs_rpiece_work(struct work_struct *work)
 }
 
 static struct cfs_rpiece *cfs_rpiece_new(struct cfs_read *rd, u64 pos, u64 len,
-					 const struct iov_iter *iter)
+					 const struct iov_iter *iter, gfp_t gfp)
 {
-	struct cfs_rpiece *rp = mempool_alloc(&cfs_rpiece_pool, GFP_NOFS);
+	struct cfs_rpiece *rp = mempool_alloc(&cfs_rpiece_pool, gfp);
 
+	if (!rp)
+		return NULL;
 	memset(rp, 0, sizeof(*rp));
 	rp->read = rd;
 	rp->pos = pos;
@@ -150,10 +153,26 @@ static void cfs_rpiece_free(struct cfs_rpiece *rp)
 		cfs_data_drop(d, false);
 }
 
+/* The next part of a piece that could not be split. */
+static void cfs_rpiece_go_on(struct cfs_rpiece *rp)
+{
+	iov_iter_reexpand(&rp->iter, rp->len + rp->rest);
+	iov_iter_advance(&rp->iter, rp->len);
+	rp->pos += rp->len;
+	rp->len = rp->rest;
+	rp->rest = 0;
+	rp->cut = false;
+	rp->turn = 0;
+	rp->round = 0;
+	cfs_wait_change(&rp->wait, 0);
+}
+
 static void cfs_rpiece_finish(struct cfs_rpiece *rp, int error)
 {
 	struct cfs_read *rd = rp->read;
 
+	if (rp->rest && !error)
+		return cfs_rpiece_go_on(rp);
 	if (error)
 		cmpxchg(&rd->error, 0, error);
 	cfs_rpiece_free(rp);
@@ -179,9 +198,13 @@ static struct cfs_rpiece *cfs_rpiece_slice(struct cfs_rpiece *rp)
 	if (len < rp->len) {
 		iter = rp->iter;
 		iov_iter_advance(&iter, len);
-		rest = cfs_rpiece_new(rp->read, rp->pos + len, rp->len - len, &iter);
-		rest->gone = rp->gone;
-		rest->missing = rp->missing;
+		rest = cfs_rpiece_new(rp->read, rp->pos + len, rp->len - len, &iter, GFP_NOWAIT);
+		if (rest) {
+			rest->gone = rp->gone;
+			rest->missing = rp->missing;
+		} else {
+			rp->rest = rp->len - len;
+		}
 		rp->len = len;
 		iov_iter_truncate(&rp->iter, len);
 	}
@@ -199,12 +222,14 @@ static void cfs_rpieces_start(struct list_head *list)
 	struct cfs_rpiece *rp, *next;
 
 	list_for_each_entry_safe(rp, next, list, link) {
+		struct iov_iter iter = rp->iter;
+
 		list_del_init(&rp->link);
 		if (!rp->hole) {
 			cfs_rpiece_try(rp);
 			continue;
 		}
-		iov_iter_zero(rp->len, &rp->iter);
+		iov_iter_zero(rp->len, &iter);
 		cfs_rpiece_finish(rp, 0);
 	}
 }
@@ -379,9 +404,10 @@ static void cfs_read_took(struct cfs_sb *csb, u64 since)
 static void cfs_rpiece_arm(struct cfs_rpiece *rp, struct cfs_dp *dp)
 {
 	struct cfs_pkt *pkt = &rp->pkt;
-	bool hedge = pkt->csb->mount_flags & CFS_MR_FOLLOWER_READ && dp->nhosts > 1;
+	bool hedge = pkt->csb->mount_flags & CFS_MR_FOLLOWER_READ && dp->nhosts > 1 && !rp->rest;
 
 	rp->claim = NULL;
+	rp->won = false;
 	rp->sent = get_jiffies_64();
 	rp->host = cfs_rpiece_first(rp, dp) + rp->turn;
 	pkt->claim = &rp->claim;
@@ -393,28 +419,6 @@ static void cfs_rpiece_arm(struct cfs_rpiece *rp, struct cfs_dp *dp)
 		cfs_data_hold(rp->data, false);
 	}
 	queue_delayed_work(cfs_io_wq, &rp->timer, msecs_to_jiffies(cfs_hedge_ms(pkt->csb)));
-}
-
-/*
- * What is left of a piece whose other packet is still away: that one's data is not wanted any more,
- * but the piece must stay until it is back.
- */
-static struct cfs_rpiece *cfs_rpiece_split(struct cfs_rpiece *old)
-{
-	struct cfs_rpiece *rp = cfs_rpiece_new(old->read, old->pos, old->len, &old->iter);
-
-	rp->pkt.csb = old->pkt.csb;
-	rp->cut = true;
-	rp->partition_id = old->partition_id;
-	rp->extent_id = old->extent_id;
-	rp->extent_offset = old->extent_offset;
-	rp->map_serial = old->map_serial;
-	rp->turn = old->turn;
-	rp->round = old->round;
-	rp->base = old->base;
-	rp->gone = old->gone;
-	rp->missing = old->missing;
-	return rp;
 }
 
 /* A packet came back in vain. What arrived before is kept. */
@@ -438,38 +442,31 @@ static void cfs_rpiece_failed(struct cfs_rpiece *rp, struct cfs_pkt *pkt)
 }
 
 /*
- * A packet, or the timer (@pkt NULL), is through with the piece. Who ends the read: the packet with
- * the claim; with none taken, whoever is last. After another has the claim nothing of the read may
- * be looked at.
+ * A packet, or the timer (@pkt NULL), is through with the piece. One that has the claim and brought
+ * all ends the piece's part of the read, which the others do not look at any more; if none did, the
+ * last one tries again.
  */
 static void cfs_rpiece_back(struct cfs_rpiece *rp, struct cfs_pkt *pkt)
 {
-	struct cfs_pkt *claim = READ_ONCE(rp->claim);
 	struct cfs_read *rd = rp->read;
+	bool won = pkt && pkt == READ_ONCE(rp->claim) && !pkt->err && pkt->result == CFS_RC_OK;
 
 	if (pkt)
 		trace_cfs_packet((rp->data ?: rd->data)->ci->netfs.inode.i_ino, pkt);
-	if (claim && claim == pkt && !pkt->err && pkt->result == CFS_RC_OK) {
-		if (pkt == &rp->pkt)
-			cfs_read_took(pkt->csb, rp->sent);
-		if (atomic_dec_and_test(&rp->arms))
-			cfs_rpiece_free(rp);
-		return cfs_read_unref(rd);
-	}
-	if (claim && claim == pkt && atomic_read(&rp->arms) > 1) {
-		cfs_rpiece_failed(cfs_rpiece_split(rp), pkt);
-		if (atomic_dec_and_test(&rp->arms))
-			cfs_rpiece_free(rp);
-		return cfs_read_unref(rd);
-	}
-	if (!atomic_dec_and_test(&rp->arms))
-		return;
-	/* The last one: has another ended it? */
-	claim = READ_ONCE(rp->claim);
-	if (claim && claim != pkt)
+	if (won && pkt == &rp->pkt)
+		cfs_read_took(pkt->csb, rp->sent);
+	if (won)
+		rp->won = true;
+	if (!atomic_dec_and_test(&rp->arms)) {
+		if (won)
+			cfs_read_unref(rd);
+	} else if (won) {
+		cfs_rpiece_finish(rp, 0);
+	} else if (rp->won) {
 		cfs_rpiece_free(rp);
-	else
-		cfs_rpiece_failed(rp, pkt ?: &rp->pkt);
+	} else {
+		cfs_rpiece_failed(rp, rp->claim ?: &rp->pkt);
+	}
 }
 
 static void cfs_rpiece_done(struct cfs_pkt *pkt)
@@ -602,34 +599,19 @@ void cfs_issue_read(struct netfs_io_subrequest *sr)
 	atomic_set(&rd->pieces, 1);
 	cfs_data_hold(d, false);
 	if (rd->len)
-		cfs_rpiece_cut(cfs_rpiece_new(rd, pos, rd->len, &sr->io_iter));
+		cfs_rpiece_cut(cfs_rpiece_new(rd, pos, rd->len, &sr->io_iter, GFP_NOFS));
 	cfs_read_unref(rd);
 }
 
 int cfs_read_init(void)
 {
-	cfs_read_cache = KMEM_CACHE(cfs_read, 0);
-	cfs_rpiece_cache = KMEM_CACHE(cfs_rpiece, 0);
-	if (!cfs_read_cache || !cfs_rpiece_cache)
-		goto err_caches;
-	if (mempool_init_slab_pool(&cfs_read_pool, CFS_READ_POOL, cfs_read_cache))
-		goto err_caches;
-	if (mempool_init_slab_pool(&cfs_rpiece_pool, CFS_READ_POOL, cfs_rpiece_cache))
-		goto err_pool;
-	return 0;
-
-err_pool:
-	mempool_exit(&cfs_read_pool);
-err_caches:
-	kmem_cache_destroy(cfs_rpiece_cache);
-	kmem_cache_destroy(cfs_read_cache);
-	return -ENOMEM;
+	return mempool_init_kmalloc_pool(&cfs_read_pool, CFS_READ_POOL, sizeof(struct cfs_read)) ?:
+	       mempool_init_kmalloc_pool(&cfs_rpiece_pool, CFS_READ_POOL,
+					 sizeof(struct cfs_rpiece));
 }
 
 void cfs_read_exit(void)
 {
 	mempool_exit(&cfs_rpiece_pool);
 	mempool_exit(&cfs_read_pool);
-	kmem_cache_destroy(cfs_rpiece_cache);
-	kmem_cache_destroy(cfs_read_cache);
 }

@@ -28,7 +28,6 @@
 				 */
 #define CFS_LARGE_TRIES	3	/* refusals of large appends, before any was accepted, that count */
 
-static struct kmem_cache *cfs_stream_cache;
 static mempool_t cfs_stream_pool;
 
 static u64 cfs_stream_room(const struct cfs_stream *st)
@@ -93,8 +92,10 @@ u32 cfs_stream_most(struct cfs_data *d, struct cfs_piece *piece)
 
 static struct cfs_stream *cfs_stream_new(struct cfs_data *d, u64 pos)
 {
-	struct cfs_stream *st = mempool_alloc(&cfs_stream_pool, GFP_NOFS);
+	struct cfs_stream *st = mempool_alloc(&cfs_stream_pool, GFP_NOWAIT);
 
+	if (!st)
+		return NULL;
 	memset(st, 0, sizeof(*st));
 	st->data = d;
 	st->fresh = true;
@@ -132,6 +133,10 @@ static struct cfs_stream *cfs_stream_continue(struct cfs_data *d, u64 pos)
 	if (!dp)
 		return NULL;
 	st = cfs_stream_new(d, pos);
+	if (!st) {
+		cfs_dp_put(dp);
+		return NULL;
+	}
 	st->state = CFS_ST_OPEN;
 	st->fresh = false;
 	st->dp = dp;
@@ -144,8 +149,10 @@ static struct cfs_stream *cfs_stream_continue(struct cfs_data *d, u64 pos)
  * cfs_stream_add - give a piece of a hole to a stream
  * @d:     Data state, d->lock held, map valid.
  * @piece: Piece of at most cfs_stream_most() bytes; leaves the list it is on.
+ *
+ * Return:  false when there was no memory.
  */
-void cfs_stream_add(struct cfs_data *d, struct cfs_piece *piece)
+bool cfs_stream_add(struct cfs_data *d, struct cfs_piece *piece)
 {
 	struct cfs_stream *st = cfs_stream_to_extend(d, piece->pos);
 	bool tiny = !st && cfs_piece_tiny(d, piece);
@@ -157,10 +164,13 @@ void cfs_stream_add(struct cfs_data *d, struct cfs_piece *piece)
 		st = NULL;
 	if (!st)
 		st = cfs_stream_new(d, piece->pos);
+	if (!st)
+		return false;
 	st->tiny |= tiny;
 	piece->stream = st;
 	list_move_tail(&piece->link, &st->queue);
 	st->next += piece->len;
+	return true;
 }
 
 /* ---- giving up ---- */
@@ -604,6 +614,12 @@ static void cfs_stream_free(struct cfs_stream *st)
 	mempool_free(st, &cfs_stream_pool);
 }
 
+/* Are streams taken from the reserve? Then none is kept that does nothing. */
+static bool cfs_streams_short(void)
+{
+	return READ_ONCE(cfs_stream_pool.curr_nr) < cfs_stream_pool.min_nr;
+}
+
 static bool cfs_stream_empty(const struct cfs_stream *st)
 {
 	return !st->nflight && st->state != CFS_ST_CREATING && list_empty(&st->queue) &&
@@ -622,7 +638,8 @@ void cfs_stream_reap(struct cfs_data *d)
 	list_for_each_entry_safe_reverse(st, next, &d->streams, link) {
 		if (!cfs_stream_empty(st))
 			continue;
-		if (st->state == CFS_ST_SEALED || !cfs_stream_room(st) || idle++ >= CFS_STREAMS_IDLE)
+		if (st->state == CFS_ST_SEALED || !cfs_stream_room(st) ||
+		    idle++ >= CFS_STREAMS_IDLE || cfs_streams_short())
 			cfs_stream_free(st);
 	}
 }
@@ -643,18 +660,11 @@ void cfs_streams_free(struct cfs_data *d)
 
 int cfs_stream_init(void)
 {
-	cfs_stream_cache = KMEM_CACHE(cfs_stream, 0);
-	if (!cfs_stream_cache)
-		return -ENOMEM;
-	if (mempool_init_slab_pool(&cfs_stream_pool, CFS_STREAM_POOL, cfs_stream_cache)) {
-		kmem_cache_destroy(cfs_stream_cache);
-		return -ENOMEM;
-	}
-	return 0;
+	return mempool_init_kmalloc_pool(&cfs_stream_pool, CFS_STREAM_POOL,
+					 sizeof(struct cfs_stream));
 }
 
 void cfs_stream_exit(void)
 {
 	mempool_exit(&cfs_stream_pool);
-	kmem_cache_destroy(cfs_stream_cache);
 }

@@ -229,9 +229,11 @@ void cfs_dp_need(struct cfs_sb *csb, u64 id)
 {
 	struct cfs_req req = {};
 
-	if (READ_ONCE(csb->asked_dp_id) == id && !cfs_may_ask(&csb->asked_dp))
-		return;
+	if (READ_ONCE(csb->asked_dp_id) != id)
+		WRITE_ONCE(csb->asked_dp, 0);
 	WRITE_ONCE(csb->asked_dp_id, id);
+	if (!cfs_may_ask(&csb->asked_dp))
+		return;
 	req.event.kind = CFS_EV_NEED_DP;
 	req.event.partition_id = id;
 	cfs_event(csb, &req);
@@ -241,7 +243,7 @@ static void cfs_need_writable(struct cfs_sb *csb, u32 storage_class)
 {
 	struct cfs_req req = {};
 
-	if (!cfs_may_ask(&csb->asked_writable))
+	if (!cfs_may_ask(&csb->asked_writable[storage_class]))
 		return;
 	req.event.kind = CFS_EV_NEED_WRITABLE;
 	req.event.storage_class = storage_class;
@@ -268,7 +270,6 @@ void cfs_dp_penalise(struct cfs_sb *csb, struct cfs_dp *dp, u8 result, unsigned 
 {
 	u64 until = get_jiffies_64() + seconds * HZ;
 	struct cfs_dp *now = cfs_dp_get(csb, dp->id);
-	bool known = cfs_until(&dp->penalty_until);
 	struct cfs_req req = {};
 
 	WRITE_ONCE(dp->penalty_until, until);
@@ -277,7 +278,8 @@ void cfs_dp_penalise(struct cfs_sb *csb, struct cfs_dp *dp, u8 result, unsigned 
 	if (now && result == CFS_RC_DISK_NO_SPACE)
 		WRITE_ONCE(now->full_until, until);
 	cfs_dp_put(now);
-	if (known || result == CFS_RC_INIT)
+	/* A penalty that is renewed again and again must not keep the daemon from looking. */
+	if (result == CFS_RC_INIT || !cfs_may_ask(&dp->told))
 		return;
 	req.event.kind = CFS_EV_DP_REFUSED;
 	req.event.partition_id = dp->id;

@@ -24,7 +24,6 @@
 
 #define CFS_WRITE_POOL	64	/* objects kept so that write-back goes on without memory */
 
-static struct kmem_cache *cfs_write_cache, *cfs_piece_cache;
 static mempool_t cfs_write_pool, cfs_piece_pool;
 
 #define CFS_WRITE_START(w)	((w)->start)
@@ -37,8 +36,10 @@ INTERVAL_TREE_DEFINE(struct cfs_write, node, u64, subtree_last, CFS_WRITE_START,
 static struct cfs_piece *cfs_piece_new(struct cfs_write *w, u64 pos, u32 len,
 				       const struct iov_iter *iter)
 {
-	struct cfs_piece *piece = mempool_alloc(&cfs_piece_pool, GFP_NOFS);
+	struct cfs_piece *piece = mempool_alloc(&cfs_piece_pool, GFP_NOWAIT);
 
+	if (!piece)
+		return NULL;
 	memset(piece, 0, sizeof(*piece));
 	piece->write = w;
 	piece->pos = pos;
@@ -74,28 +75,40 @@ static void cfs_piece_free_copy(struct cfs_piece *piece)
 	piece->copy = NULL;
 }
 
-/**
- * cfs_piece_split - the part of a piece behind some bytes becomes a piece of its own
- * @piece: Piece; a copy of its bytes is dropped, and made again if it is needed.
- * @len:   Bytes that it keeps.
- *
- * Return:  the other part, on no list.
+/*
+ * A piece keeps its first @len bytes. The others become a piece behind it, or wait in piece->rest. A
+ * copy of the bytes is dropped, and made again if it is needed.
  */
-struct cfs_piece *cfs_piece_split(struct cfs_piece *piece, u32 len)
+static void cfs_piece_split(struct cfs_piece *piece, u32 len)
 {
 	struct iov_iter iter = piece->iter;
-	struct cfs_piece *rest;
+	struct cfs_piece *next;
 
 	lockdep_assert_held(&piece->write->data->lock);
 	cfs_piece_free_copy(piece);
 	iov_iter_advance(&iter, len);
-	rest = cfs_piece_new(piece->write, piece->pos + len, piece->len - len, &iter);
-	rest->moved = piece->moved;
-	rest->gone = piece->gone;
-	rest->ghost_until = piece->ghost_until;
+	next = cfs_piece_new(piece->write, piece->pos + len, piece->len - len, &iter);
+	if (next) {
+		next->moved = piece->moved;
+		next->gone = piece->gone;
+		next->ghost_until = piece->ghost_until;
+		list_add(&next->link, &piece->link);
+	} else {
+		piece->rest = piece->len - len;
+	}
 	piece->len = len;
 	iov_iter_truncate(&piece->iter, len);
-	return rest;
+}
+
+/* Before it is cut again. */
+static void cfs_piece_join(struct cfs_piece *piece)
+{
+	if (!piece->rest)
+		return;
+	cfs_piece_free_copy(piece);
+	piece->len += piece->rest;
+	piece->rest = 0;
+	iov_iter_reexpand(&piece->iter, piece->len);
 }
 
 /**
@@ -185,6 +198,7 @@ void cfs_piece_requeue(struct cfs_piece *piece)
 	struct cfs_piece *at;
 
 	lockdep_assert_held(&d->lock);
+	cfs_piece_join(piece);
 	piece->stream = NULL;
 	piece->tries = 0;
 	piece->host = U8_MAX;
@@ -202,6 +216,21 @@ void cfs_pieces_requeue(struct list_head *list)
 		cfs_piece_requeue(piece);
 }
 
+/* Its bytes are durable; it goes on with those behind them. */
+static void cfs_piece_go_on(struct cfs_piece *piece)
+{
+	u32 done = piece->len;
+
+	cfs_piece_join(piece);
+	iov_iter_advance(&piece->iter, done);
+	piece->pos += done;
+	piece->len -= done;
+	piece->ghost_until = 0;
+	piece->again = 0;
+	piece->gone = false;
+	cfs_piece_requeue(piece);
+}
+
 static void cfs_write_ended(struct cfs_write *w)
 {
 	struct cfs_data *d = w->data;
@@ -212,7 +241,7 @@ static void cfs_write_ended(struct cfs_write *w)
 
 /**
  * cfs_piece_finish - a piece is durable, or failed for good
- * @piece: Piece on no list but its owner's; freed here.
+ * @piece: Piece on no list but its owner's; freed here, unless it has a rest.
  * @error: 0 or final errno.
  */
 void cfs_piece_finish(struct cfs_piece *piece, int error)
@@ -221,6 +250,8 @@ void cfs_piece_finish(struct cfs_piece *piece, int error)
 
 	lockdep_assert_held(&w->data->lock);
 	trace_cfs_piece(piece, error ? "failed" : "finished");
+	if (piece->rest && !error)
+		return cfs_piece_go_on(piece);
 	if (error && !w->error)
 		w->error = error;
 	list_del(&piece->link);
@@ -309,13 +340,16 @@ static bool cfs_write_blocked(struct cfs_data *d, struct cfs_write *w)
 	return false;
 }
 
-static void cfs_write_start(struct cfs_write *w)
+static bool cfs_write_start(struct cfs_write *w)
 {
 	struct cfs_piece *piece;
 
 	piece = cfs_piece_new(w, w->start, w->last - w->start + 1, &w->sr->io_iter);
+	if (!piece)
+		return false;
 	cfs_piece_requeue(piece);
 	trace_cfs_piece(piece, "new");
+	return true;
 }
 
 static void cfs_take_fresh(struct cfs_data *d)
@@ -340,8 +374,9 @@ static void cfs_start_waiting(struct cfs_data *d)
 	list_for_each_entry_safe(w, next, &d->waiting, link) {
 		if (cfs_write_blocked(d, w))
 			continue;
+		if (!cfs_write_start(w))
+			break;
 		list_del_init(&w->link);
-		cfs_write_start(w);
 	}
 }
 
@@ -444,7 +479,7 @@ static bool cfs_piece_skip(struct cfs_data *d, struct cfs_piece *piece,
 	if (!len)
 		return false;
 	if (len < piece->len)
-		list_add(&cfs_piece_split(piece, len)->link, &piece->link);
+		cfs_piece_split(piece, len);
 	cfs_piece_finish(piece, 0);
 	return true;
 }
@@ -471,6 +506,7 @@ static bool cfs_piece_cut(struct cfs_data *d, struct cfs_piece *piece)
 		cfs_piece_finish(piece, error);
 		return true;
 	}
+	cfs_piece_join(piece);
 	cfs_map_lookup(&d->map, piece->pos, &slice);
 	if (cfs_piece_skip(d, piece, &slice))
 		return true;
@@ -481,15 +517,15 @@ static bool cfs_piece_cut(struct cfs_data *d, struct cfs_piece *piece)
 	if (!slice.hole && !piece->write->direct)
 		len = min(len, cfs_piece_changed(d, piece));
 	if (len < piece->len)
-		list_add(&cfs_piece_split(piece, len)->link, &piece->link);
+		cfs_piece_split(piece, len);
 	if (slice.hole)
-		cfs_stream_add(d, piece);
-	else if (!cfs_piece_keep(d, piece))
+		return cfs_stream_add(d, piece);
+	if (!cfs_piece_keep(d, piece))
 		cfs_over_add(d, piece, &slice);
 	return true;
 }
 
-/* Without a map nothing is cut, but what has to be given up still ends. */
+/* Nothing is cut, but what has to be given up still ends. */
 static void cfs_fail_todo(struct cfs_data *d, int error)
 {
 	struct cfs_piece *piece, *next;
@@ -526,20 +562,13 @@ static void cfs_end_writes(struct cfs_data *d, struct list_head *ended)
 
 	list_for_each_entry_safe(w, next, ended, link) {
 		struct netfs_io_subrequest *sr = w->sr;
+		bool direct = w->direct;
 		int error = w->error;
 
 		if (error)	/* the servers have other bytes than the cache */
 			cfs_data_dirty(d, 0, U64_MAX, false);
-		/*
-		 * netfs would note the error for the next fsync and return 0 to the writer, who is
-		 * the one to be told.
-		 */
-		if (error && w->direct) {
-			cmpxchg(&sr->rreq->error, 0, error);
-			error = 0;
-		}
 		mempool_free(w, &cfs_write_pool);
-		cfs_write_done(sr, error ?: sr->len - sr->transferred);
+		cfs_write_done(sr, error ?: sr->len - sr->transferred, direct);
 		cfs_data_drop(d, true);
 	}
 }
@@ -566,6 +595,9 @@ static void cfs_data_move(struct cfs_data *d)
 		cfs_cut_todo(d);
 		cfs_over_pump(d);
 		cfs_stream_pump(d);
+	} else {
+		cfs_over_recall(d);
+		cfs_fail_todo(d, 0);
 	}
 	cfs_commit_start(d);
 	cfs_stream_reap(d);
@@ -656,18 +688,11 @@ int cfs_data_freeze(struct cfs_data *d)
 /**
  * cfs_data_thaw - go on after cfs_data_freeze()
  * @d: Data state.
- *
- * The map may have changed: overwrites that were not sent are cut again.
  */
 void cfs_data_thaw(struct cfs_data *d)
 {
-	struct cfs_piece *piece, *next;
-
 	mutex_lock(&d->lock);
-	list_for_each_entry_safe(piece, next, &d->over, link) {
-		cfs_piece_requeue(piece);
-		d->nover--;
-	}
+	cfs_over_recall(d);
 	WRITE_ONCE(d->frozen, false);
 	mutex_unlock(&d->lock);
 	cfs_data_run_now(d);
@@ -675,28 +700,12 @@ void cfs_data_thaw(struct cfs_data *d)
 
 int cfs_write_init(void)
 {
-	cfs_write_cache = KMEM_CACHE(cfs_write, 0);
-	cfs_piece_cache = KMEM_CACHE(cfs_piece, 0);
-	if (!cfs_write_cache || !cfs_piece_cache)
-		goto err_caches;
-	if (mempool_init_slab_pool(&cfs_write_pool, CFS_WRITE_POOL, cfs_write_cache))
-		goto err_caches;
-	if (mempool_init_slab_pool(&cfs_piece_pool, CFS_WRITE_POOL, cfs_piece_cache))
-		goto err_pool;
-	return 0;
-
-err_pool:
-	mempool_exit(&cfs_write_pool);
-err_caches:
-	kmem_cache_destroy(cfs_piece_cache);
-	kmem_cache_destroy(cfs_write_cache);
-	return -ENOMEM;
+	return mempool_init_kmalloc_pool(&cfs_write_pool, CFS_WRITE_POOL, sizeof(struct cfs_write)) ?:
+	       mempool_init_kmalloc_pool(&cfs_piece_pool, CFS_WRITE_POOL, sizeof(struct cfs_piece));
 }
 
 void cfs_write_exit(void)
 {
 	mempool_exit(&cfs_piece_pool);
 	mempool_exit(&cfs_write_pool);
-	kmem_cache_destroy(cfs_piece_cache);
-	kmem_cache_destroy(cfs_write_cache);
 }

@@ -23,6 +23,7 @@
 #include <cstring>
 #include <fstream>
 #include <functional>
+#include <future>
 #include <random>
 #include <string>
 #include <thread>
@@ -145,6 +146,27 @@ inline void expect_same(const std::string& got, const std::string& want, const c
     ASSERT_EQ(int(uint8_t(got[i])), int(uint8_t(want[i])))
         << what << ": first difference at byte " << i;
 }
+
+inline int cfsctl(const std::string& arguments) {
+  return system((env("CFS_CFSCTL") + " " + arguments).c_str());
+}
+
+/// A second mount of the same volume.
+class Mount {
+ public:
+  Mount(std::string at, const std::string& options) : at_(std::move(at)) {
+    mkdir(at_.c_str(), 0755);
+    EXPECT_EQ(cfsctl("mount test@" + env("CFS_TEST_MASTER") + " " + at_ +
+                     " --owner tester --frontend kernel -q -o " + options),
+              0);
+  }
+  ~Mount() { EXPECT_EQ(cfsctl("umount " + at_), 0); }
+  Mount(const Mount&) = delete;
+  Mount& operator=(const Mount&) = delete;
+
+ private:
+  std::string at_;
+};
 
 class DataFaults : public testing::Test {
  protected:

@@ -269,13 +269,19 @@ TEST_F(Outage, LossDelayAndDisorder) {
 
 class Chaos : public Outage {
  protected:
-  void kill_daemon() {
+  static void stop_daemon() {
     run_quietly("pkill -9 -x cfsd");
-    std::this_thread::sleep_for(milliseconds(random(1500)));
     run_quietly("while pgrep -x cfsd; do sleep 0.05; done");
+  }
+  static void start_daemon() {
     EXPECT_TRUE(run_quietly("(setsid " + env("CFS_CFSD") + " </dev/null >>/tmp/cfsd.log 2>&1 &)"));
     EXPECT_TRUE(run_quietly("for i in $(seq 100); do " + env("CFS_CFSCTL") +
                             " status && exit 0; sleep 0.2; done; exit 1"));
+  }
+  void kill_daemon() {
+    stop_daemon();
+    std::this_thread::sleep_for(milliseconds(random(1500)));
+    start_daemon();
   }
   void pause_most(int ms) { std::this_thread::sleep_for(milliseconds(100 + random(ms))); }
   int random(int below) { return int(random_() % unsigned(below)); }
@@ -353,6 +359,57 @@ TEST_F(Chaos, RandomFaults) {
   }
   stop_work();
   all_is_right();
+}
+
+// ---- soft ----
+
+/// Opened without a lookup, which would bring the extents.
+int open_by_handle(const std::string& name) {
+  alignas(file_handle) char memory[sizeof(file_handle) + MAX_HANDLE_SZ];
+  auto* handle = reinterpret_cast<file_handle*>(memory);
+  handle->handle_bytes = MAX_HANDLE_SZ;
+  int id = 0;
+  EXPECT_EQ(name_to_handle_at(AT_FDCWD, name.c_str(), handle, &id, 0), 0) << strerror(errno);
+  drop_caches();
+  Fd mount(name.substr(0, name.rfind('/')), O_RDONLY);
+  return open_by_handle_at(mount.get(), handle, O_RDONLY | O_CLOEXEC);
+}
+
+// What only a daemon could do, a commit and an extent list, is given up on a soft mount; on a hard one it would wait.
+TEST_F(Chaos, SoftMountGivesUpWithoutADaemon) {
+  Mount mount("/mnt/soft", "soft,deadline=4");
+  const std::string name = "/mnt/soft/soft-commit", unread = "/mnt/soft/soft-extents";
+  const std::string data = pattern(2 * kMiB, 14);
+  for (const auto& n : {name, unread}) {
+    Fd fd(n, O_RDWR | O_CREAT);
+    ASSERT_EQ(write_at(fd.get(), data, 0), 0);
+    ASSERT_EQ(fd.sync(), 0);
+  }
+  const int cold = open_by_handle(unread);
+  ASSERT_GE(cold, 0) << strerror(errno);
+  Fd fd(name, O_RDWR), other(name, O_RDWR);
+  ASSERT_EQ(write_at(fd.get(), "x", 1), 0);  // the map and a connection are there
+  ASSERT_EQ(fd.sync(), 0);
+  stop_daemon();
+  ASSERT_EQ(write_at(fd.get(), data, data.size()), 0);
+  char byte = 0;
+  auto sync = std::async(std::launch::async, [&] { return fd.sync(); });
+  auto read =
+      std::async(std::launch::async, [&] { return pread(cold, &byte, 1, 0) < 0 ? errno : 0; });
+  EXPECT_EQ(sync.wait_for(milliseconds(60000)), std::future_status::ready) << "fsync";
+  EXPECT_EQ(read.wait_for(milliseconds(60000)), std::future_status::ready) << "read";
+  start_daemon();
+  EXPECT_EQ(sync.get(), EIO);
+  EXPECT_EQ(fd.sync(), 0) << "reported once";
+  EXPECT_EQ(other.sync(), EIO) << "and to everybody";
+  EXPECT_EQ(read.get(), EIO);
+  EXPECT_EQ(pread(cold, &byte, 1, 0), 1) << "and it ends with the cause: " << strerror(errno);
+  ::close(cold);
+  ASSERT_EQ(write_at(fd.get(), data + data, 0), 0);
+  EXPECT_EQ(fd.sync(), 0);
+  drop_caches();
+  expect_same(read_all(name), data + data, "afterwards");
+  for (const auto& n : {name, unread}) unlink(n.c_str());
 }
 
 }  // namespace

@@ -275,6 +275,17 @@ TEST_F(Semantics, AsynchronousIoIsAsynchronous) {
   expect_cold("f", data);
 }
 
+// Each finds the end of the file that the one before it has made.
+TEST_F(Semantics, AsynchronousAppendsDoNotOverlap) {
+  Fd fd(path("f"), O_RDWR | O_CREAT | O_DIRECT | O_APPEND);
+  Pages memory = pages(kDepth * kBlock);
+  std::string want;
+  for (unsigned i = 0; i < kDepth; i++) want += std::string(kBlock, char('0' + i));
+  memcpy(memory.get(), want.data(), want.size());
+  libaio(fd.get(), IOCB_CMD_PWRITE, memory.get());
+  expect_cold("f", want);
+}
+
 // RWF_NOWAIT: the answer comes at once although the servers take a second.
 TEST_F(Semantics, NowaitNeverWaits) {
   std::string data = pattern(kMiB, 9);
