@@ -236,6 +236,31 @@ int cfs_call_fixed(struct cfs_call *call, void *out, u32 len)
 	return call->res;
 }
 
+/**
+ * cfs_call_ask - send a call, take its answer of a fixed size, and drop it
+ * @call: Call or NULL.
+ * @out:  Filled on success.
+ * @len:  See cfs_call_fixed().
+ * @seq:  NULL, or filled: the sequence before it was sent.
+ *
+ * Context: As cfs_call_sync().
+ * Return:  0; -ENOMEM without a call; -errno as cfs_call_sync() and cfs_call_fixed().
+ */
+int cfs_call_ask(struct cfs_call *call, void *out, u32 len, u64 *seq)
+{
+	int ret;
+
+	if (!call)
+		return -ENOMEM;
+	ret = cfs_call_sync(call);
+	if (ret >= 0)
+		ret = cfs_call_fixed(call, out, len);
+	if (seq)
+		*seq = call->req.seq;
+	cfs_call_put(call);
+	return min(ret, 0);
+}
+
 /* An equal event that no daemon has seen says the same. */
 static bool cfs_event_is_queued(const struct cfs_call *call)
 {

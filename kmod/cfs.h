@@ -100,7 +100,7 @@ struct cfs_sb {
 int cfs_super_init(void);
 void cfs_super_exit(void);
 void cfs_sb_put(struct cfs_sb *csb);
-void cfs_sb_abort(struct cfs_sb *csb);	/* umount -f, CFS_IOC_ABORT */
+void cfs_sb_abort(struct cfs_sb *csb);
 
 /* ---- inode.c ---- */
 /*
@@ -157,30 +157,14 @@ void cfs_inode_hold(struct inode *inode);
 void cfs_inode_release(struct inode *inode);
 int cfs_inode_init_cache(void);
 void cfs_inode_exit_cache(void);
-/*
- * New or cached inode for @attr; applies the attributes. @seq: counter sequence read before the
- * RPC.
- */
 struct inode *cfs_iget(struct super_block *sb, const struct cfs_attr *attr, u64 seq);
 bool cfs_attrs_are_fresh(struct cfs_inode *ci);
-/*
- * Take a server's attributes if @seq says they are current and the file has no local bytes in
- * flight (size, mtime).
- */
 void cfs_inode_apply(struct inode *inode, const struct cfs_attr *attr, u64 seq);
-/* The inode with a number, alive; -ESTALE when there is none. Killable. */
 struct inode *cfs_iget_number(struct super_block *sb, u64 ino);
-/* Attributes from the cache while they are valid, else from the daemon. Killable. */
 int cfs_inode_refresh(struct inode *inode, bool force);
-void cfs_attrs_expire(struct inode *inode);	/* ask the server at next use */
-/* CFS_IOC_INVALIDATE with an inode: expire what the flags say. Never waits for the daemon. */
+void cfs_attrs_expire(struct inode *inode);
 void cfs_inode_invalidate(struct cfs_sb *csb, u64 ino, u32 flags);
-/* CFS_IOC_INVALIDATE without: every name and attribute of the mount expires. */
 void cfs_epoch_bump(struct cfs_sb *csb);
-/*
- * Local change of an inode's attributes or a directory's names: before sending, and after it ended.
- * Returns seq.
- */
 u64 cfs_change(struct cfs_sb *csb, u64 ino);
 static inline u64 cfs_seq(struct cfs_sb *csb)
 {
@@ -324,7 +308,6 @@ struct cfs_call {
 	u8 small[128] __aligned(8);
 };
 
-/* Without __GFP_FS in @gfp (write-back, reclaim): from a reserve if need be. */
 struct cfs_call *cfs_call_alloc(struct cfs_sb *csb, u16 op, u64 ino, gfp_t gfp);
 static inline struct cfs_call *cfs_inode_call(struct inode *inode, u16 op)
 {
@@ -345,48 +328,24 @@ static inline void cfs_call_data(struct cfs_call *call, const void *data, u32 le
 }
 
 void cfs_call_put(struct cfs_call *call);
-/*
- * Send and wait (killable, with the mount's limit). Returns res; the answer is in call->reply until
- * cfs_call_put().
- */
 int cfs_call_sync(struct cfs_call *call);
-/*
- * Send; call->done runs later. @name/@data must be owned by the call. Never fails: a problem is
- * told to done.
- */
 void cfs_call_async(struct cfs_call *call);
-/*
- * Fixed-size answer: copies min(len) and checks that at least @len bytes came, else -EPROTO.
- * Returns res.
- */
 int cfs_call_fixed(struct cfs_call *call, void *out, u32 len);
-/*
- * Tell the daemon; only @event_args->event is read. @csb may be NULL. Process context, does not
- * sleep. Without memory it is not told: who needs something asks again.
- */
+int cfs_call_ask(struct cfs_call *call, void *out, u32 len, u64 *seq);
 void cfs_event(struct cfs_sb *csb, const struct cfs_req *event_args);
 void cfs_chan_add_session(struct cfs_sb *csb);
-/*
- * Unmount: lets a daemon answer what is under way, cancels the rest with -EIO, sends UNMOUNT; no
- * call is left after.
- */
 void cfs_chan_del_session(struct cfs_sb *csb);
-/* umount -f: every call of it fails with -EIO now */
 void cfs_chan_abort_session(struct cfs_sb *csb);
-struct cfs_sb *cfs_session_get(u32 session);	/* strong reference or NULL */
-/* s_umount held for reading, or NULL: busy or ending */
+struct cfs_sb *cfs_session_get(u32 session);
 struct super_block *cfs_session_super(struct cfs_sb *csb);
 int cfs_chan_init(void);
 void cfs_chan_exit(void);
-u64 cfs_chan_absence(void);	/* jiffies since there was a daemon, 0 if there is one */
-/* CFS_IOC_ABORT. Returns how many mounts. */
+u64 cfs_chan_absence(void);
 u32 cfs_chan_abort(u32 session);
-/* network namespace of the attached daemon, strong; NULL when none */
 struct net *cfs_chan_net(void);
-/* For dev.c. */
 int cfs_chan_attach(struct file *file, struct cfs_attach *arg);
 bool cfs_chan_attached(const struct file *file);
-void cfs_chan_release(struct file *file);	/* last close: undoes attach, if it was this file */
+void cfs_chan_release(struct file *file);
 void cfs_chan_drain(struct file *file);
 int cfs_chan_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);
 void cfs_chan_sessions(void *buf, u32 buf_len, u32 *count, u32 *need);
@@ -422,54 +381,35 @@ struct cfs_writable_list {
 	u64 ids[];
 };
 
-/* Called by dev.c with structs already copied from user space and length-checked. */
 int cfs_view_publish(struct cfs_sb *csb, const struct cfs_dp_row *rows, u32 nrows);
 int cfs_view_writable(struct cfs_sb *csb, u32 storage_class, const u64 *ids, u32 count);
-struct cfs_dp *cfs_dp_get(struct cfs_sb *csb, u64 id);	/* strong or NULL */
+struct cfs_dp *cfs_dp_get(struct cfs_sb *csb, u64 id);
 void cfs_dp_put(struct cfs_dp *dp);
 void cfs_view_sb_init(struct cfs_sb *csb);
 void cfs_view_sb_free(struct cfs_sb *csb);
 
 /* ---- conn.c: nodes and their connections ---- */
-/* CFS_IOC_NODE: id is bound once; same id, other address: EEXIST */
 int cfs_node_set(const struct cfs_node *n);
-int cfs_conn_order(const struct cfs_connect *c);	/* CFS_IOC_CONNECT */
-int cfs_conn_close_order(const struct cfs_connect *c);	/* CFS_IOC_CLOSE */
+int cfs_conn_order(const struct cfs_connect *c);
+int cfs_conn_close_order(const struct cfs_connect *c);
 int cfs_conn_init(void);
 void cfs_conn_exit(void);
 
 /* ---- data.c, extent.c, file.c, map.c: file data ---- */
-/* Is no extent list known? A hint. */
 bool cfs_map_is_wanted(struct inode *inode);
-/* An extent list that came along with attributes; taken if nothing local is newer. */
 void cfs_map_offer(struct inode *inode, const void *list, u32 len, u64 seq);
-int cfs_data_alloc(struct cfs_inode *ci);		/* at inode allocation for regular files */
-/* at inode free (process context, may sleep); data may be NULL */
+int cfs_data_alloc(struct cfs_inode *ci);
 void cfs_data_free(struct cfs_inode *ci);
-/* a_ops, netfs ops, large folios; regular files, at I_NEW */
 void cfs_data_setup(struct inode *inode);
-/* evict_inode: nothing is dirty or uncommitted any more (asserted) */
 void cfs_data_evict(struct inode *inode);
-/*
- * Local bytes dirty, in flight or uncommitted: a server's size and mtime are not taken. Any
- * context, i_lock may be held.
- */
 bool cfs_data_busy(struct inode *inode);
-/* A server's size is taken: i_size and netfs' idea of the server's size. i_lock held, not busy. */
 void cfs_data_set_size(struct inode *inode, u64 size);
-/* Clean pages, and with @map the extent map, are old: drop them. May sleep, does not wait for I/O. */
 void cfs_data_invalidate(struct inode *inode, bool map, bool wait);
-/*
- * setattr(size): flush, truncate at the server, page cache and map. inode lock held. Fills @attr on
- * success.
- */
 int cfs_data_truncate(struct inode *inode, u64 size, struct cfs_attr *attr, u64 *seq);
-/* fsync: pages clean, which means committed; mtime of overwrites sent */
 int cfs_data_sync(struct inode *inode);
 int cfs_data_sb_init(struct cfs_sb *csb);
-/* unmount: nothing dirty or uncommitted is left, or forced */
 void cfs_data_sb_sync(struct cfs_sb *csb);
-void cfs_data_sb_abort(struct cfs_sb *csb);		/* umount -f: fail everything in flight */
+void cfs_data_sb_abort(struct cfs_sb *csb);
 int cfs_data_init(void);
 void cfs_data_exit(void);
 

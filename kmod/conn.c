@@ -143,7 +143,7 @@ u32 cfs_node_id(const struct cfs_node_obj *node)
 	return node->id;
 }
 
-static int cfs_node_address(struct cfs_node_obj *node, const struct cfs_node *n)
+static void cfs_node_address(struct cfs_node_obj *node, const struct cfs_node *n)
 {
 	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&node->addr;
 	struct sockaddr_in *in = (struct sockaddr_in *)&node->addr;
@@ -153,23 +153,12 @@ static int cfs_node_address(struct cfs_node_obj *node, const struct cfs_node *n)
 		in->sin_port = htons(n->port);
 		memcpy(&in->sin_addr, n->addr, sizeof(in->sin_addr));
 		node->addr_len = sizeof(*in);
-	} else if (n->family == AF_INET6) {
+	} else {
 		in6->sin6_family = AF_INET6;
 		in6->sin6_port = htons(n->port);
 		memcpy(&in6->sin6_addr, n->addr, sizeof(in6->sin6_addr));
 		node->addr_len = sizeof(*in6);
-	} else {
-		return -EINVAL;
 	}
-	return 0;
-}
-
-/* A name goes into follower lists, where '/' separates. */
-static bool cfs_node_name_ok(const struct cfs_node *n)
-{
-	size_t len = strnlen(n->name, sizeof(n->name));
-
-	return len && len < sizeof(n->name) && !memchr(n->name, '/', len);
 }
 
 static struct cfs_node_obj *cfs_node_new(const struct cfs_node *n)
@@ -177,14 +166,11 @@ static struct cfs_node_obj *cfs_node_new(const struct cfs_node *n)
 	struct cfs_node_obj *node = kzalloc(sizeof(*node), GFP_KERNEL);
 
 	if (!node)
-		return ERR_PTR(-ENOMEM);
+		return NULL;
 	node->id = n->id;
 	spin_lock_init(&node->lock);
 	strscpy(node->name, n->name, sizeof(node->name));
-	if (cfs_node_address(node, n)) {
-		kfree(node);
-		return ERR_PTR(-EINVAL);
-	}
+	cfs_node_address(node, n);
 	return node;
 }
 
@@ -196,21 +182,18 @@ static bool cfs_node_same(const struct cfs_node_obj *a, const struct cfs_node_ob
 
 /**
  * cfs_node_set - CFS_IOC_NODE: announce a data node
- * @n: Copied from user space.
+ * @n: Judged by dev.c.
  *
- * Return:  0, also when the same node is announced again; -EINVAL; -EEXIST when the id is bound to
- *          another address or name; -ENOMEM.
+ * Return:  0, also when the same node is announced again; -EEXIST when the id is bound to another
+ *          address or name; -ENOMEM.
  */
 int cfs_node_set(const struct cfs_node *n)
 {
-	struct cfs_node_obj *node, *old;
+	struct cfs_node_obj *node = cfs_node_new(n), *old;
 	int ret = 0;
 
-	if (!n->id || n->id > 65535 || !n->port || !cfs_node_name_ok(n))
-		return -EINVAL;
-	node = cfs_node_new(n);
-	if (IS_ERR(node))
-		return PTR_ERR(node);
+	if (!node)
+		return -ENOMEM;
 	mutex_lock(&cfs_nodes_lock);
 	old = cfs_node_find(n->id);
 	if (old && !cfs_node_same(old, node))
@@ -281,6 +264,20 @@ void cfs_conn_put(struct cfs_conn *conn)
 		return;
 	WARN_ON_ONCE(conn->sock || !list_empty(&conn->sent) || !list_empty(&conn->txq));
 	kfree(conn);
+}
+
+/* The connection in a slot, strong, or NULL. */
+static struct cfs_conn *cfs_conn_at(struct cfs_node_obj *node, unsigned int class,
+				    unsigned int index)
+{
+	struct cfs_conn *conn;
+
+	spin_lock(&node->lock);
+	conn = node->class[class].slot[index];
+	if (conn)
+		cfs_conn_get(conn);
+	spin_unlock(&node->lock);
+	return conn;
 }
 
 static void cfs_conn_event(struct cfs_conn *conn, u32 kind, int error)
@@ -400,22 +397,18 @@ void cfs_conn_abort_sb(struct cfs_sb *csb)
 			struct cfs_pkt *pkt;
 			bool hit = false;
 
-			spin_lock(&node->lock);
-			conn = node->class[i / CFS_CONN_SLOTS_MAX].slot[i % CFS_CONN_SLOTS_MAX];
-			if (conn) {
-				cfs_conn_get(conn);
-				spin_lock(&conn->lock);
-				list_for_each_entry(pkt, &conn->sent, link)
-					hit |= pkt->csb == csb;
-				list_for_each_entry(pkt, &conn->txq, link)
-					hit |= pkt->csb == csb;
-				spin_unlock(&conn->lock);
-			}
-			spin_unlock(&node->lock);
+			conn = cfs_conn_at(node, i / CFS_CONN_SLOTS_MAX, i % CFS_CONN_SLOTS_MAX);
+			if (!conn)
+				continue;
+			spin_lock(&conn->lock);
+			list_for_each_entry(pkt, &conn->sent, link)
+				hit |= pkt->csb == csb;
+			list_for_each_entry(pkt, &conn->txq, link)
+				hit |= pkt->csb == csb;
+			spin_unlock(&conn->lock);
 			if (hit)
 				cfs_conn_kill(conn, -ECANCELED);
-			if (conn)
-				cfs_conn_put(conn);
+			cfs_conn_put(conn);
 		}
 	}
 }
@@ -459,34 +452,25 @@ static void cfs_conn_listen(struct cfs_conn *conn)
 		cfs_conn_event(conn, CFS_EV_CONN_SILENT, 0);
 }
 
-/* Returns whether there was a connection. */
-static bool cfs_conn_check(struct cfs_node_obj *node, unsigned int class, unsigned int index)
-{
-	struct cfs_conn *conn;
-
-	spin_lock(&node->lock);
-	conn = node->class[class].slot[index];
-	if (conn)
-		cfs_conn_get(conn);
-	spin_unlock(&node->lock);
-	if (!conn)
-		return false;
-	cfs_conn_listen(conn);
-	cfs_conn_put(conn);
-	return true;
-}
-
 /* Every CFS_TICK_MS while there are connections. */
 static void cfs_conn_tick(struct work_struct *work)
 {
 	struct cfs_node_obj *node;
+	struct cfs_conn *conn;
 	unsigned long id;
 	bool any = false;
 	int i;
 
-	xa_for_each(&cfs_nodes, id, node)
-		for (i = 0; i < CFS_CONN_CLASSES * CFS_CONN_SLOTS_MAX; i++)
-			any |= cfs_conn_check(node, i / CFS_CONN_SLOTS_MAX, i % CFS_CONN_SLOTS_MAX);
+	xa_for_each(&cfs_nodes, id, node) {
+		for (i = 0; i < CFS_CONN_CLASSES * CFS_CONN_SLOTS_MAX; i++) {
+			conn = cfs_conn_at(node, i / CFS_CONN_SLOTS_MAX, i % CFS_CONN_SLOTS_MAX);
+			if (!conn)
+				continue;
+			any = true;
+			cfs_conn_listen(conn);
+			cfs_conn_put(conn);
+		}
+	}
 	if (any)
 		queue_delayed_work(cfs_io_wq, &cfs_tick_work, msecs_to_jiffies(CFS_TICK_MS));
 }
@@ -556,29 +540,20 @@ static struct cfs_conn *cfs_conn_new(struct cfs_node_obj *node, const struct cfs
 	return conn;
 }
 
-static struct cfs_node_obj *cfs_conn_order_check(const struct cfs_connect *c)
-{
-	if (c->conn_class >= CFS_CONN_CLASSES || c->conn_slot >= CFS_CONN_SLOTS_MAX ||
-	    c->reserved || c->timeout_ms > 60000)
-		return ERR_PTR(-EINVAL);
-	return cfs_node_find(c->node) ?: ERR_PTR(-ENOENT);
-}
-
 /**
  * cfs_conn_order - CFS_IOC_CONNECT: begin to connect
- * @c: Copied from user space.
+ * @c: Judged by dev.c.
  *
  * Return:  0, and a CONN_UP or CONN_DOWN event follows; also 0 when the slot is connecting or up
- *          (an UP event is repeated for a daemon that is new). -EINVAL, -ENOENT (unknown node),
- *          -ENOMEM.
+ *          (an UP event is repeated for a daemon that is new). -ENOENT (unknown node), -ENOMEM.
  */
 int cfs_conn_order(const struct cfs_connect *c)
 {
-	struct cfs_node_obj *node = cfs_conn_order_check(c);
+	struct cfs_node_obj *node = cfs_node_find(c->node);
 	struct cfs_conn *conn, **slot, *old;
 
-	if (IS_ERR(node))
-		return PTR_ERR(node);
+	if (!node)
+		return -ENOENT;
 	conn = cfs_conn_new(node, c);
 	if (!conn)
 		return -ENOMEM;
@@ -604,24 +579,17 @@ int cfs_conn_order(const struct cfs_connect *c)
 
 /**
  * cfs_conn_close_order - CFS_IOC_CLOSE: end a connection
- * @c: Copied from user space.
+ * @c: Judged by dev.c.
  *
  * Return:  0, and a CONN_DOWN event with -ESHUTDOWN follows; -ENOENT when there is none; -EAGAIN when
- *          it is not silent as the order says; -EINVAL.
+ *          it is not silent as the order says.
  */
 int cfs_conn_close_order(const struct cfs_connect *c)
 {
-	struct cfs_node_obj *node = cfs_conn_order_check(c);
-	struct cfs_conn *conn;
+	struct cfs_node_obj *node = cfs_node_find(c->node);
+	struct cfs_conn *conn = node ? cfs_conn_at(node, c->conn_class, c->conn_slot) : NULL;
 	bool close;
 
-	if (IS_ERR(node))
-		return PTR_ERR(node);
-	spin_lock(&node->lock);
-	conn = node->class[c->conn_class].slot[c->conn_slot];
-	if (conn)
-		cfs_conn_get(conn);
-	spin_unlock(&node->lock);
 	if (!conn)
 		return -ENOENT;
 	spin_lock(&conn->lock);

@@ -52,12 +52,11 @@ struct cfs_waiter {
 };
 
 void cfs_waiter_init(struct cfs_waiter *w, work_func_t fn);
-/* Run the work in @delay_ms or at the next change. */
 void cfs_wait_change(struct cfs_waiter *w, unsigned int delay_ms);
-void cfs_waiter_run(struct cfs_waiter *w);	/* now */
-void cfs_waiter_done(struct cfs_waiter *w);	/* first thing in the work's function */
-void cfs_waiter_cancel(struct cfs_waiter *w);	/* not waiting, not running */
-void cfs_wake_waiters(void);			/* something changed; any process context */
+void cfs_waiter_run(struct cfs_waiter *w);
+void cfs_waiter_done(struct cfs_waiter *w);
+void cfs_waiter_cancel(struct cfs_waiter *w);
+void cfs_wake_waiters(void);
 extern struct workqueue_struct *cfs_io_wq;	/* WQ_MEM_RECLAIM: all work of the data path */
 
 /* ---- packets ---- */
@@ -150,10 +149,6 @@ struct cfs_conn {
 	struct work_struct connect_work, tx_work, rx_work, close_work;
 };
 
-/*
- * Picks the least busy live connection: strong reference, or NULL; then the daemon has been asked
- * (rate limited).
- */
 struct cfs_conn *cfs_conn_pick(struct cfs_node_obj *node, enum cfs_conn_class class,
 			       struct cfs_sb *csb);
 void cfs_conn_get(struct cfs_conn *conn);
@@ -162,9 +157,6 @@ bool cfs_conn_move(struct cfs_conn *conn, enum cfs_conn_state to);
 void cfs_conn_kill(struct cfs_conn *conn, int why);
 void cfs_conn_abort_sb(struct cfs_sb *csb);
 int cfs_conn_submit(struct cfs_conn *conn, struct cfs_pkt *pkt);
-/*
- * No connection of the class, and the last one failed or could not be made within CFS_SUSPECT_MS.
- */
 bool cfs_node_suspect(struct cfs_node_obj *node, enum cfs_conn_class class);
 u32 cfs_node_id(const struct cfs_node_obj *node);
 
@@ -196,23 +188,18 @@ struct cfs_node_obj {
 	} class[CFS_CONN_CLASSES];	/* L */
 };
 
-struct cfs_node_obj *cfs_node_find(u32 id);	/* valid until unload, or NULL */
+struct cfs_node_obj *cfs_node_find(u32 id);
 
 /* ---- view.c ---- */
 #define CFS_DP_PENALTY_S	30	/* seconds without new extents after a failure */
 #define CFS_DP_FULL_S		60	/* after "no space" or "too many extents" */
 #define CFS_TINY_PENALTY_S	30	/* without tiny writes after a refusal: no slot is ready */
-/*
- * A partition for a new extent: strong, or NULL when none is usable; then the daemon has been
- * asked.
- */
 struct cfs_dp *cfs_dp_pick(struct cfs_sb *csb, u32 storage_class, u64 avoid, bool tiny);
 bool cfs_view_full(struct cfs_sb *csb, u32 storage_class);
 void cfs_dp_has_space(struct cfs_sb *csb, struct cfs_dp *dp);
-/* The row, if its partition takes appends and nothing speaks against it: strong or NULL. */
 struct cfs_dp *cfs_dp_get_writable(struct cfs_sb *csb, u64 id, u32 storage_class);
 void cfs_dp_penalise(struct cfs_sb *csb, struct cfs_dp *dp, u8 result, unsigned int seconds);
 void cfs_dp_no_tiny(struct cfs_dp *dp);
-void cfs_dp_need(struct cfs_sb *csb, u64 id);	/* tell the daemon that I/O waits for this row */
+void cfs_dp_need(struct cfs_sb *csb, u64 id);
 
 #endif

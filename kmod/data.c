@@ -69,11 +69,11 @@ static int cfs_read_folio(struct file *file, struct folio *folio)
 static bool cfs_dirty_folio(struct address_space *mapping, struct folio *folio)
 {
 	struct cfs_data *d = CFS_I(mapping->host)->data;
-	u64 start = folio_pos(folio), end = start + folio_size(folio);
+	u64 start = folio_pos(folio), size = folio_size(folio), clean;
 
 	spin_lock(&d->dirty_lock);
-	if (!cfs_ranges_has(&d->dirty, start, end))
-		cfs_ranges_add(&d->dirty, start, end);
+	if (!cfs_ranges_at(&d->dirty, start, &clean) && clean >= size)
+		cfs_ranges_add(&d->dirty, start, start + size);
 	spin_unlock(&d->dirty_lock);
 	return netfs_dirty_folio(mapping, folio);
 }
@@ -375,6 +375,22 @@ void cfs_data_dirty(struct cfs_data *d, u64 pos, u64 len, bool first)
 		cfs_ranges_clear(&d->dirty);
 	cfs_ranges_add(&d->dirty, pos, pos + len);
 	spin_unlock(&d->dirty_lock);
+}
+
+/**
+ * cfs_dirty_at - may a byte differ from what is committed?
+ * @d:   Data state.
+ * @pos: Its position.
+ * @len: Filled: bytes from there on of which the same is true.
+ */
+bool cfs_dirty_at(struct cfs_data *d, u64 pos, u64 *len)
+{
+	bool dirty;
+
+	spin_lock(&d->dirty_lock);
+	dirty = cfs_ranges_at(&d->dirty, pos, len);
+	spin_unlock(&d->dirty_lock);
+	return dirty;
 }
 
 /* ---- invalidation ---- */

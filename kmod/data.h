@@ -285,6 +285,7 @@ static inline bool cfs_io_expired(struct cfs_sb *csb, u64 since)
 void cfs_data_hold(struct cfs_data *d, bool write);
 void cfs_data_drop(struct cfs_data *d, bool write);
 void cfs_data_dirty(struct cfs_data *d, u64 pos, u64 len, bool first);
+bool cfs_dirty_at(struct cfs_data *d, u64 pos, u64 *len);
 bool cfs_pages_are_clean(struct address_space *mapping);
 int cfs_write_out(struct address_space *mapping, loff_t start, loff_t end);
 int cfs_data_send_mtime(struct inode *inode);

@@ -24,6 +24,7 @@
 #define CFS_ROWS_MAX		65536	/* of a view or a list, in one command */
 #define CFS_SESSIONS_BYTES_MAX	(16 << 20)	/* of CFS_IOC_SESSIONS */
 #define CFS_NODE_ID_MAX		65535
+#define CFS_CONNECT_MS_MAX	60000
 
 /*
  * The rule of lengths (see "Compatibility" in the ABI header): a shorter struct is filled up with
@@ -99,8 +100,8 @@ static int cfs_dev_node(struct file *file, void __user *user)
 		return ret;
 	if (!arg.id || arg.id > CFS_NODE_ID_MAX || !arg.port || memchr_inv(arg.reserved, 0, 3) ||
 	    arg.reserved2 || (arg.family != AF_INET && arg.family != AF_INET6) ||
-	    !arg.name[0] || !memchr(arg.name, 0, sizeof(arg.name)))
-		return -EINVAL;
+	    !arg.name[0] || !memchr(arg.name, 0, sizeof(arg.name)) || strchr(arg.name, '/'))
+		return -EINVAL;		/* a name goes into follower lists, where '/' separates */
 	return cfs_node_set(&arg);
 }
 
@@ -111,7 +112,8 @@ static int cfs_dev_connect_arg(struct cfs_connect *arg, void __user *user)
 	if (ret)
 		return ret;
 	if (!arg->node || arg->node > CFS_NODE_ID_MAX || arg->conn_class >= CFS_CONN_CLASSES ||
-	    arg->conn_slot >= CFS_CONN_SLOTS_MAX || arg->reserved)
+	    arg->conn_slot >= CFS_CONN_SLOTS_MAX || arg->reserved ||
+	    arg->timeout_ms > CFS_CONNECT_MS_MAX)
 		return -EINVAL;
 	return 0;
 }

@@ -94,13 +94,9 @@ static int cfs_create_call(struct mnt_idmap *idmap, struct inode *dir, const str
 	if (c->target)
 		cfs_call_data(call, c->target, strlen(c->target));
 	cfs_change(csb, dir->i_ino);
-	ret = cfs_call_sync(call);
-	if (ret >= 0)
-		ret = cfs_call_fixed(call, attr, sizeof(*attr));
+	ret = cfs_call_ask(call, attr, sizeof(*attr), seq);
 	cfs_change(csb, dir->i_ino);
-	*seq = call->req.seq;
-	cfs_call_put(call);
-	return min(ret, 0);
+	return ret;
 }
 
 /* The inode of what was made a moment ago, with the ACLs that it inherits. */
@@ -291,21 +287,21 @@ static int cfs_atomic_open(struct inode *dir, struct dentry *dentry, struct file
 	return IS_ERR(alias) ? PTR_ERR(alias) : finish_no_open(file, alias);
 }
 
-/* ---- files without a name ---- */
-/* Made before the inode is: a file that nobody can reach must be evicted in any case. */
-static struct cfs_call *cfs_tmpfile_evict(struct inode *dir)
+/* Made before the last link is removed, or before a file without one is made: it must not fail then. */
+static struct cfs_call *cfs_evict_prepare(struct inode *inode)
 {
-	struct cfs_call *evict = cfs_inode_call(dir, CFS_OP_EVICT);
+	struct cfs_call *evict = cfs_inode_call(inode, CFS_OP_EVICT);
 
 	if (evict)
 		evict->done = cfs_call_put;
 	return evict;
 }
 
+/* ---- files without a name ---- */
 static struct inode *cfs_tmpfile_make(struct mnt_idmap *idmap, struct inode *dir,
 				      const struct cfs_create *c, const struct cfs_new_acls *acls)
 {
-	struct cfs_call *evict = cfs_tmpfile_evict(dir);
+	struct cfs_call *evict = cfs_evict_prepare(dir);
 	struct cfs_attr attr;
 	struct inode *inode;
 	u64 seq;
@@ -376,16 +372,6 @@ static void cfs_link_removed(struct inode *inode, const struct cfs_attr *attr,
 		swap(CFS_I(inode)->evict_call, evict);
 	spin_unlock(&inode->i_lock);
 	cfs_call_put(evict);
-}
-
-/* Made before the link is removed, since it may be sent in reclaim. */
-static struct cfs_call *cfs_evict_prepare(struct inode *inode)
-{
-	struct cfs_call *evict = cfs_inode_call(inode, CFS_OP_EVICT);
-
-	if (evict)
-		evict->done = cfs_call_put;
-	return evict;
 }
 
 /* Its only link, and open nowhere: nobody sees when the server's link count falls. */
@@ -522,12 +508,9 @@ static int cfs_rename_call(const struct cfs_rename *r, struct cfs_attr *attr)
 	/* The VFS has looked it up, to check permissions. */
 	call->req.rename.flags = r->flags | CFS_RENAME_TARGET_KNOWN;
 	cfs_rename_change(r);
-	ret = cfs_call_sync(call);
-	if (ret >= 0)
-		ret = cfs_call_fixed(call, attr, sizeof(*attr));
+	ret = cfs_call_ask(call, attr, sizeof(*attr), NULL);
 	cfs_rename_change(r);
-	cfs_call_put(call);
-	return min(ret, 0);
+	return ret;
 }
 
 static void cfs_rename_done(const struct cfs_rename *r, const struct cfs_attr *attr,
@@ -593,15 +576,12 @@ static int cfs_link_call(struct inode *inode, struct inode *dir, const struct qs
 	call->req.link.dir = dir->i_ino;
 	cfs_change(csb, dir->i_ino);
 	seq = cfs_change(csb, inode->i_ino);
-	ret = cfs_call_sync(call);
-	if (ret >= 0)
-		ret = cfs_call_fixed(call, attr, sizeof(*attr));
-	if (ret >= 0)
+	ret = cfs_call_ask(call, attr, sizeof(*attr), NULL);
+	if (!ret)
 		cfs_inode_apply(inode, attr, seq);
 	cfs_change(csb, inode->i_ino);
 	cfs_change(csb, dir->i_ino);
-	cfs_call_put(call);
-	return min(ret, 0);
+	return ret;
 }
 
 /* A file that had no name got one: nothing is owed any more when its last user goes. */

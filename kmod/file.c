@@ -81,18 +81,15 @@ static int cfs_file_fsync(struct file *file, loff_t start, loff_t end, int datas
 static bool cfs_data_at(struct cfs_data *d, u64 pos, bool busy, u64 *len)
 {
 	struct cfs_slice slice;
-	u64 run, gap;
+	bool dirty = false;
 
 	cfs_map_lookup(&d->map, pos, &slice);
 	*len = slice.len;
-	if (!slice.hole || !busy)
-		return !slice.hole;
-	spin_lock(&d->dirty_lock);
-	run = cfs_ranges_run(&d->dirty, pos);
-	gap = cfs_ranges_gap(&d->dirty, pos);
-	spin_unlock(&d->dirty_lock);
-	*len = min(slice.len, run ?: gap);
-	return run;
+	if (slice.hole && busy) {
+		dirty = cfs_dirty_at(d, pos, len);
+		*len = min(slice.len, *len);
+	}
+	return dirty || !slice.hole;
 }
 
 /*

@@ -250,18 +250,9 @@ void cfs_attrs_expire(struct inode *inode)
 static int cfs_getattr_call(struct super_block *sb, u64 ino, struct cfs_attr *attr, u64 *seq)
 {
 	struct cfs_call *call = cfs_call_alloc(CFS_SB(sb), CFS_OP_GETATTR, ino, GFP_KERNEL);
-	int ret;
+	int ret = cfs_call_ask(call, attr, sizeof(*attr), seq);
 
-	if (!call)
-		return -ENOMEM;
-	ret = cfs_call_sync(call);
-	if (ret >= 0)
-		ret = cfs_call_fixed(call, attr, sizeof(*attr));
-	if (ret >= 0 && attr->ino != ino)
-		ret = -ESTALE;
-	*seq = call->req.seq;
-	cfs_call_put(call);
-	return ret == -ENOENT ? -ESTALE : min(ret, 0);
+	return ret == -ENOENT || (!ret && attr->ino != ino) ? -ESTALE : ret;
 }
 
 /* Make the attributes, and what goes with them, current without asking. Returns whether they are. */
@@ -655,21 +646,14 @@ static int cfs_setattr_send(struct mnt_idmap *idmap, struct inode *inode, struct
 {
 	struct cfs_sb *csb = CFS_SB(inode->i_sb);
 	struct cfs_call *call = cfs_inode_call(inode, CFS_OP_SETATTR);
-	int ret;
 
-	if (!call)
-		return -ENOMEM;
-	if (cfs_setattr_fill(idmap, inode, ia, &call->req)) {
-		*seq = cfs_change(csb, inode->i_ino);
-		ret = cfs_call_sync(call);
-		if (ret >= 0)
-			ret = cfs_call_fixed(call, attr, sizeof(*attr));
-	} else {
+	if (call && !cfs_setattr_fill(idmap, inode, ia, &call->req)) {
 		attr->ino = 0;
-		ret = 0;
+		cfs_call_put(call);
+		return 0;
 	}
-	cfs_call_put(call);
-	return ret;
+	*seq = cfs_change(csb, inode->i_ino);
+	return cfs_call_ask(call, attr, sizeof(*attr), NULL);
 }
 
 /* Mode, owner and times. */

@@ -62,51 +62,21 @@ void cfs_ranges_add(struct cfs_ranges *set, u64 start, u64 end)
 }
 
 /**
- * cfs_ranges_has - is any byte of a range in the set?
- * @set:   Set.
- * @start: First byte.
- * @end:   Behind the last one.
+ * cfs_ranges_at - is a byte in the set?
+ * @set: Set.
+ * @pos: Position of the byte.
+ * @len: Filled: bytes from there on of which the same is true.
  */
-bool cfs_ranges_has(const struct cfs_ranges *set, u64 start, u64 end)
+bool cfs_ranges_at(const struct cfs_ranges *set, u64 pos, u64 *len)
 {
-	u32 i;
+	u32 i = 0;
 
-	for (i = 0; i < set->n; i++)
-		if (set->r[i].start < end && set->r[i].end > start)
-			return true;
+	while (i < set->n && set->r[i].end <= pos)
+		i++;
+	if (i < set->n && set->r[i].start <= pos) {
+		*len = set->r[i].end - pos;
+		return true;
+	}
+	*len = (i < set->n ? set->r[i].start : U64_MAX) - pos;
 	return false;
-}
-
-/**
- * cfs_ranges_run - how many bytes from a position on are in the set?
- * @set: Set.
- * @pos: Position.
- *
- * Return:  0 when the byte at @pos is not in the set.
- */
-u64 cfs_ranges_run(const struct cfs_ranges *set, u64 pos)
-{
-	u32 i;
-
-	for (i = 0; i < set->n; i++)
-		if (set->r[i].end > pos)
-			return set->r[i].start > pos ? 0 : set->r[i].end - pos;
-	return 0;
-}
-
-/**
- * cfs_ranges_gap - how many bytes from a position are not in the set?
- * @set: Set.
- * @pos: Position.
- *
- * Return:  0 when the byte at @pos is in the set.
- */
-u64 cfs_ranges_gap(const struct cfs_ranges *set, u64 pos)
-{
-	u32 i;
-
-	for (i = 0; i < set->n; i++)
-		if (set->r[i].end > pos)
-			return set->r[i].start > pos ? set->r[i].start - pos : 0;
-	return U64_MAX - pos;
 }

@@ -23,9 +23,7 @@ struct cfs_ranges {
 };
 
 void cfs_ranges_add(struct cfs_ranges *set, u64 start, u64 end);
-bool cfs_ranges_has(const struct cfs_ranges *set, u64 start, u64 end);
-u64 cfs_ranges_run(const struct cfs_ranges *set, u64 pos);
-u64 cfs_ranges_gap(const struct cfs_ranges *set, u64 pos);
+bool cfs_ranges_at(const struct cfs_ranges *set, u64 pos, u64 *len);
 
 static inline void cfs_ranges_clear(struct cfs_ranges *set)
 {

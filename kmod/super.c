@@ -113,15 +113,9 @@ static int cfs_statfs(struct dentry *dentry, struct kstatfs *buf)
 	struct super_block *sb = dentry->d_sb;
 	struct cfs_call *call = cfs_call_alloc(CFS_SB(sb), CFS_OP_STATFS, 0, GFP_KERNEL);
 	struct cfs_statfs st;
-	int ret;
+	int ret = cfs_call_ask(call, &st, sizeof(st), NULL);
 
-	if (!call)
-		return -ENOMEM;
-	ret = cfs_call_sync(call);
-	if (ret >= 0)
-		ret = cfs_call_fixed(call, &st, sizeof(st));
-	cfs_call_put(call);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	buf->f_type = CFS_MAGIC;
 	buf->f_bsize = 1 << CFS_BLOCK_SHIFT;
@@ -186,17 +180,10 @@ static const struct super_operations cfs_super_ops = {
 static int cfs_mount_call(struct cfs_sb *csb, struct cfs_mount_reply *reply, u64 *seq)
 {
 	struct cfs_call *call = cfs_call_alloc(csb, CFS_OP_MOUNT, 0, GFP_KERNEL);
-	int ret;
 
-	if (!call)
-		return -ENOMEM;
-	cfs_call_data(call, csb->config, strlen(csb->config));
-	ret = cfs_call_sync(call);
-	if (ret >= 0)
-		ret = cfs_call_fixed(call, reply, sizeof(*reply));
-	*seq = call->req.seq;
-	cfs_call_put(call);
-	return min(ret, 0);
+	if (call)
+		cfs_call_data(call, csb->config, strlen(csb->config));
+	return cfs_call_ask(call, reply, sizeof(*reply), seq);
 }
 
 static int cfs_make_root(struct super_block *sb, const struct cfs_attr *attr, u64 seq)

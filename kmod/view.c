@@ -98,21 +98,11 @@ static void cfs_dp_arg(struct cfs_dp *dp)
 	dp->arg_len = len;
 }
 
-static bool cfs_dp_row_ok(const struct cfs_dp_row *row)
-{
-	return row->partition_id && row->nhosts && row->nhosts <= CFS_HOSTS_MAX &&
-	       !(row->flags & ~CFS_DP_DISCARD) &&
-	       (row->leader < row->nhosts || row->leader == 0xFF);
-}
-
 static struct cfs_dp *cfs_dp_new(const struct cfs_dp_row *row)
 {
-	struct cfs_dp *dp;
+	struct cfs_dp *dp = kzalloc(sizeof(*dp), GFP_KERNEL);
 	int i;
 
-	if (!cfs_dp_row_ok(row))
-		return ERR_PTR(-EINVAL);
-	dp = kzalloc(sizeof(*dp), GFP_KERNEL);
 	if (!dp)
 		return ERR_PTR(-ENOMEM);
 	dp->id = row->partition_id;
@@ -158,11 +148,10 @@ static int cfs_view_put_row(struct cfs_sb *csb, const struct cfs_dp_row *row)
 /**
  * cfs_view_publish - CFS_IOC_VIEW: insert or replace rows
  * @csb:   Mount.
- * @rows:  Copied from user space.
+ * @rows:  Judged by dev.c.
  * @nrows: How many.
  *
- * Return:  0; -EINVAL or -ENOENT (node not announced) for the first bad row, those before it stay;
- *          -ENOMEM.
+ * Return:  0; -ENOENT: node not announced, the rows before stay; -ENOMEM.
  */
 int cfs_view_publish(struct cfs_sb *csb, const struct cfs_dp_row *rows, u32 nrows)
 {
@@ -180,18 +169,16 @@ int cfs_view_publish(struct cfs_sb *csb, const struct cfs_dp_row *rows, u32 nrow
 /**
  * cfs_view_writable - CFS_IOC_WRITABLE: replace a ranked list
  * @csb:           Mount.
- * @storage_class: Class of the files it is for.
- * @ids:           Partition ids, best first. Copied from user space.
+ * @storage_class: Class of the files it is for; judged by dev.c.
+ * @ids:           Partition ids, best first.
  * @count:         How many.
  *
- * Return:  0; -EINVAL; -ENOMEM.
+ * Return:  0 or -ENOMEM.
  */
 int cfs_view_writable(struct cfs_sb *csb, u32 storage_class, const u64 *ids, u32 count)
 {
 	struct cfs_writable_list *list, *old;
 
-	if (storage_class >= ARRAY_SIZE(csb->writable) || count > 65536)
-		return -EINVAL;
 	list = kvzalloc(struct_size(list, ids, count), GFP_KERNEL);
 	if (!list)
 		return -ENOMEM;

@@ -458,11 +458,8 @@ static u64 cfs_piece_spare(struct cfs_data *d, struct cfs_piece *piece,
 
 	if (piece->pos >= d->limit)
 		return piece->len;
-	if (slice->hole)
+	if (slice->hole || cfs_dirty_at(d, piece->pos, &gap))
 		return 0;
-	spin_lock(&d->dirty_lock);
-	gap = cfs_ranges_gap(&d->dirty, piece->pos);
-	spin_unlock(&d->dirty_lock);
 	return min3(gap, slice->len, (u64)piece->len);
 }
 
@@ -484,23 +481,12 @@ static bool cfs_piece_skip(struct cfs_data *d, struct cfs_piece *piece,
 	return true;
 }
 
-/* The end of the run of changed bytes that a piece begins with. */
-static u64 cfs_piece_changed(struct cfs_data *d, struct cfs_piece *piece)
-{
-	u64 len;
-
-	spin_lock(&d->dirty_lock);
-	len = cfs_ranges_run(&d->dirty, piece->pos);
-	spin_unlock(&d->dirty_lock);
-	return len ?: piece->len;
-}
-
 /* Takes the first piece of d->todo on. Returns false when it has to stay there. */
 static bool cfs_piece_cut(struct cfs_data *d, struct cfs_piece *piece)
 {
 	struct cfs_slice slice;
 	int error = cfs_write_gave_up(piece->write);
-	u64 len;
+	u64 len, run;
 
 	if (error) {
 		cfs_piece_finish(piece, error);
@@ -514,8 +500,8 @@ static bool cfs_piece_cut(struct cfs_data *d, struct cfs_piece *piece)
 		return false;
 	len = min(slice.len, d->limit > piece->pos ? d->limit - piece->pos : slice.len);
 	len = min_t(u64, len, slice.hole ? cfs_stream_most(d, piece) : CFS_BLOCK_SIZE);
-	if (!slice.hole && !piece->write->direct)
-		len = min(len, cfs_piece_changed(d, piece));
+	if (!slice.hole && !piece->write->direct && cfs_dirty_at(d, piece->pos, &run))
+		len = min(len, run);
 	if (len < piece->len)
 		cfs_piece_split(piece, len);
 	if (slice.hole)

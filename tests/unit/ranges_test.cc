@@ -12,11 +12,20 @@ extern "C" {
 
 namespace {
 
+/// How many bytes from `pos` on are in the set, and how many are not.
+uint64_t run(const cfs_ranges& set, uint64_t pos) {
+  u64 len = 0;
+  return cfs_ranges_at(&set, pos, &len) ? len : 0;
+}
+uint64_t gap(const cfs_ranges& set, uint64_t pos) {
+  u64 len = 0;
+  return cfs_ranges_at(&set, pos, &len) ? 0 : len;
+}
+
 TEST(Ranges, EmptySetIsOneGap) {
   cfs_ranges set{};
-  EXPECT_FALSE(cfs_ranges_has(&set, 0, UINT64_MAX));
-  EXPECT_EQ(cfs_ranges_gap(&set, 7), UINT64_MAX - 7);
-  EXPECT_EQ(cfs_ranges_run(&set, 7), 0u);
+  EXPECT_EQ(gap(set, 7), UINT64_MAX - 7);
+  EXPECT_EQ(run(set, 7), 0u);
 }
 
 TEST(Ranges, TouchingRangesBecomeOne) {
@@ -25,11 +34,9 @@ TEST(Ranges, TouchingRangesBecomeOne) {
   cfs_ranges_add(&set, 30, 40);
   cfs_ranges_add(&set, 20, 30);
   EXPECT_EQ(set.n, 1u);
-  EXPECT_EQ(cfs_ranges_run(&set, 10), 30u);
-  EXPECT_EQ(cfs_ranges_gap(&set, 0), 10u);
-  EXPECT_EQ(cfs_ranges_gap(&set, 39), 0u);
-  EXPECT_TRUE(cfs_ranges_has(&set, 39, 50));
-  EXPECT_FALSE(cfs_ranges_has(&set, 40, 50));
+  EXPECT_EQ(run(set, 10), 30u);
+  EXPECT_EQ(gap(set, 0), 10u);
+  EXPECT_EQ(gap(set, 39), 0u);
 }
 
 TEST(Ranges, FullSetJoinsTheNearest) {
@@ -37,8 +44,8 @@ TEST(Ranges, FullSetJoinsTheNearest) {
   for (uint64_t i = 0; i < CFS_RANGES; i++) cfs_ranges_add(&set, i * 1000, i * 1000 + 10);
   cfs_ranges_add(&set, 3012, 3020);
   EXPECT_LE(set.n, uint32_t{CFS_RANGES});
-  for (uint64_t i = 0; i < CFS_RANGES; i++) EXPECT_GE(cfs_ranges_run(&set, i * 1000), 10u) << i;
-  EXPECT_GE(cfs_ranges_run(&set, 3012), 8u);
+  for (uint64_t i = 0; i < CFS_RANGES; i++) EXPECT_GE(run(set, i * 1000), 10u) << i;
+  EXPECT_GE(run(set, 3012), 8u);
 }
 
 TEST(Ranges, AllBytes) {
@@ -46,7 +53,7 @@ TEST(Ranges, AllBytes) {
   cfs_ranges_add(&set, 100, 200);
   cfs_ranges_add(&set, 0, UINT64_MAX);
   EXPECT_EQ(set.n, 1u);
-  EXPECT_EQ(cfs_ranges_run(&set, 5), UINT64_MAX - 5);
+  EXPECT_EQ(run(set, 5), UINT64_MAX - 5);
 }
 
 // Never a byte too few, sorted, not touching; exact as long as it fits.
@@ -69,9 +76,8 @@ TEST(Ranges, RandomAgainstAModelOfBytes) {
         ASSERT_TRUE(!i || set.r[i].start > set.r[i - 1].end);
       }
       for (uint64_t p = 0; p < kBytes; p++) {
-        bool in = cfs_ranges_run(&set, p) > 0;
-        ASSERT_EQ(in, cfs_ranges_gap(&set, p) == 0);
-        ASSERT_EQ(in, cfs_ranges_has(&set, p, p + 1));
+        bool in = run(set, p) > 0;
+        ASSERT_EQ(in, gap(set, p) == 0);
         ASSERT_TRUE(in || !model[p]) << p;
         ASSERT_TRUE(!exact || in == model[p]) << p;
       }
