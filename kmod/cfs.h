@@ -407,7 +407,7 @@ void cfs_data_set_size(struct inode *inode, u64 size);
 void cfs_data_invalidate(struct inode *inode, bool map, bool wait);
 int cfs_data_truncate(struct inode *inode, u64 size, struct cfs_attr *attr, u64 *seq);
 int cfs_data_sync(struct inode *inode);
-int cfs_data_sb_init(struct cfs_sb *csb);
+void cfs_data_sb_init(struct cfs_sb *csb);
 void cfs_data_sb_sync(struct cfs_sb *csb);
 void cfs_data_sb_abort(struct cfs_sb *csb);
 int cfs_data_init(void);
@@ -425,6 +425,6 @@ struct cfs_counts {
 };
 
 #define cfs_count(csb, field, n)	this_cpu_add((csb)->counts->field, (n))
-int cfs_stats_sum(struct cfs_sb *csb, struct cfs_stats *out);
+void cfs_stats_sum(struct cfs_sb *csb, struct cfs_stats *out);
 
 #endif

@@ -138,11 +138,6 @@ struct cfs_node_obj *cfs_node_find(u32 id)
 	return xa_load(&cfs_nodes, id);
 }
 
-u32 cfs_node_id(const struct cfs_node_obj *node)
-{
-	return node->id;
-}
-
 static void cfs_node_address(struct cfs_node_obj *node, const struct cfs_node *n)
 {
 	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&node->addr;
@@ -217,13 +212,11 @@ int cfs_node_set(const struct cfs_node *n)
 bool cfs_node_suspect(struct cfs_node_obj *node, enum cfs_conn_class class)
 {
 	struct cfs_node_class *c = &node->class[class];
-	u64 until;
 	bool failed;
 	int i;
 
 	spin_lock(&node->lock);
-	until = c->failed + msecs_to_jiffies(CFS_SUSPECT_MS);
-	failed = c->failed && time_before64(get_jiffies_64(), until);
+	failed = c->failed && !cfs_passed(c->failed + msecs_to_jiffies(CFS_SUSPECT_MS));
 	for (i = 0; failed && i < CFS_CONN_SLOTS_MAX; i++)
 		if (c->slot[i] && READ_ONCE(c->slot[i]->state) == CFS_CONN_UP)
 			failed = false;
@@ -626,16 +619,6 @@ static struct cfs_conn *cfs_conn_least_busy(struct cfs_node_class *c)
 	return best;
 }
 
-static bool cfs_node_may_ask(struct cfs_node_class *c)
-{
-	u64 now = get_jiffies_64();
-
-	if (c->asked && time_before64(now, c->asked + msecs_to_jiffies(CFS_NEED_CONN_MS)))
-		return false;
-	c->asked = now;
-	return true;
-}
-
 /**
  * cfs_conn_pick - a connection to a node
  * @node:  Node.
@@ -658,7 +641,7 @@ struct cfs_conn *cfs_conn_pick(struct cfs_node_obj *node, enum cfs_conn_class cl
 	if (conn)
 		cfs_conn_get(conn);
 	else
-		ask = cfs_node_may_ask(c);
+		ask = cfs_may_ask(&c->asked);
 	spin_unlock(&node->lock);
 	if (ask) {
 		req.event.kind = CFS_EV_NEED_CONN;

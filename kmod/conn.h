@@ -31,7 +31,6 @@
 					 * path is broken
 					 */
 #define CFS_TICK_MS		250	/* connections are looked at */
-#define CFS_NEED_CONN_MS	500	/* the daemon is asked for a connection once in this time */
 #define CFS_SUSPECT_MS		2000	/* a node that failed is avoided this long where there is a
 					 * choice
 					 */
@@ -39,6 +38,17 @@
 #define CFS_APPEND_WINDOW	256	/* on an append connection: below the 2048 and 200 a server
 					 * queues
 					 */
+
+static inline u64 cfs_after_ms(u64 ms)
+{
+	return get_jiffies_64() + msecs_to_jiffies(ms);
+}
+
+/* 0 has always passed. */
+static inline bool cfs_passed(u64 when)
+{
+	return !when || !time_before64(get_jiffies_64(), when);
+}
 
 /* ---- waiting for anything that may unblock I/O ---- */
 /*
@@ -158,7 +168,6 @@ void cfs_conn_kill(struct cfs_conn *conn, int why);
 void cfs_conn_abort_sb(struct cfs_sb *csb);
 int cfs_conn_submit(struct cfs_conn *conn, struct cfs_pkt *pkt);
 bool cfs_node_suspect(struct cfs_node_obj *node, enum cfs_conn_class class);
-u32 cfs_node_id(const struct cfs_node_obj *node);
 
 /* transport.c, for conn.c */
 int cfs_transport_open(struct cfs_conn *conn);
@@ -166,7 +175,6 @@ void cfs_transport_hook(struct cfs_conn *conn);
 void cfs_transport_close(struct cfs_conn *conn);
 void cfs_transport_tx(struct work_struct *work);
 void cfs_transport_rx(struct work_struct *work);
-u32 cfs_iter_crc(struct iov_iter *iter, size_t len, u32 crc);
 
 /* ---- conn.c, for view.c ---- */
 struct sockaddr_storage;
@@ -201,5 +209,7 @@ struct cfs_dp *cfs_dp_get_writable(struct cfs_sb *csb, u64 id, u32 storage_class
 void cfs_dp_penalise(struct cfs_sb *csb, struct cfs_dp *dp, u8 result, unsigned int seconds);
 void cfs_dp_no_tiny(struct cfs_dp *dp);
 void cfs_dp_need(struct cfs_sb *csb, u64 id);
+void cfs_dp_refused(struct cfs_sb *csb, struct cfs_dp *dp, struct cfs_node_obj *node, u8 result);
+bool cfs_may_ask(u64 *last);
 
 #endif

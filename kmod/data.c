@@ -555,17 +555,17 @@ out:
  *
  * A failure is not reported: the data is safe. It is tried again at the next sync.
  */
-int cfs_data_send_mtime(struct inode *inode)
+void cfs_data_send_mtime(struct inode *inode)
 {
 	struct cfs_data *d = CFS_I(inode)->data;
 	struct cfs_sb *csb = CFS_SB(inode->i_sb);
 	struct cfs_call *call;
 
 	if (!READ_ONCE(d->overwrote) || test_bit(CFS_SB_FORCED, &csb->flags))
-		return 0;
+		return;
 	call = cfs_call_alloc(csb, CFS_OP_SETATTR, inode->i_ino, GFP_KERNEL);
 	if (!call)
-		return 0;
+		return;
 	WRITE_ONCE(d->overwrote, false);
 	WRITE_ONCE(d->ci->wrote, true);
 	call->req.setattr.valid = CFS_SA_MTIME;
@@ -575,7 +575,6 @@ int cfs_data_send_mtime(struct inode *inode)
 		WRITE_ONCE(d->overwrote, true);
 	cfs_change(csb, inode->i_ino);
 	cfs_call_put(call);
-	return 0;
 }
 
 /**
@@ -594,11 +593,10 @@ int cfs_data_sync(struct inode *inode)
 
 /* ---- mount ---- */
 
-int cfs_data_sb_init(struct cfs_sb *csb)
+void cfs_data_sb_init(struct cfs_sb *csb)
 {
 	init_waitqueue_head(&csb->uncommitted_wait);
 	csb->append_max = CFS_APPEND_MAX;
-	return 0;
 }
 
 /**

@@ -257,16 +257,6 @@ static inline struct cfs_sb *cfs_data_sb(struct cfs_data *d)
 	return CFS_SB(d->ci->netfs.inode.i_sb);
 }
 
-static inline u64 cfs_after_ms(u64 ms)
-{
-	return get_jiffies_64() + msecs_to_jiffies(ms);
-}
-
-static inline bool cfs_passed(u64 when)
-{
-	return !when || !time_before64(get_jiffies_64(), when);
-}
-
 /* Nobody waits for what is read any more: the mount is forced, or all files are closed. */
 static inline bool cfs_read_hopeless(struct cfs_sb *csb)
 {
@@ -288,7 +278,7 @@ void cfs_data_dirty(struct cfs_data *d, u64 pos, u64 len, bool first);
 bool cfs_dirty_at(struct cfs_data *d, u64 pos, u64 *len);
 bool cfs_pages_are_clean(struct address_space *mapping);
 int cfs_write_out(struct address_space *mapping, loff_t start, loff_t end);
-int cfs_data_send_mtime(struct inode *inode);
+void cfs_data_send_mtime(struct inode *inode);
 u32 cfs_data_class(struct cfs_data *d);
 extern const struct vm_operations_struct cfs_vm_ops;
 

@@ -233,10 +233,10 @@ static int cfs_dev_stats(struct file *file, void __user *user)
 	csb = cfs_session_get(arg.session);
 	if (!csb)
 		return -ENODEV;
-	ret = cfs_stats_sum(csb, &arg);
+	cfs_stats_sum(csb, &arg);
 	arg.len = len;
 	cfs_sb_put(csb);
-	return ret ?: cfs_arg_out(&arg, sizeof(arg), user);
+	return cfs_arg_out(&arg, sizeof(arg), user);
 }
 
 static int cfs_dev_abort(struct file *file, void __user *user)

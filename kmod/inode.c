@@ -453,23 +453,7 @@ struct inode *cfs_inode_alloc(struct super_block *sb)
 
 	if (!ci)
 		return NULL;
-	ci->gen = 0;
-	ci->pages_mtime = 0;
-	ci->pages_young = false;
-	ci->wrote = false;
-	ci->attr_until = 0;
-	ci->attr_epoch = 0;
-	ci->storage_class = 0;
-	ci->birth = 0;
-	ci->atime_set = false;
-	ci->rights_until = 0;
-	ci->rights_epoch = 0;
-	ci->open_until = 0;
-	ci->names_used = false;
-	ci->parent = 0;
-	atomic_set(&ci->names_epoch, 0);
-	ci->evict_call = NULL;
-	ci->data = NULL;
+	memset_after(ci, 0, netfs);
 	return &ci->netfs.inode;
 }
 

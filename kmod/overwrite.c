@@ -233,8 +233,6 @@ static void cfs_over_gone(struct cfs_piece *piece)
 
 static void cfs_over_refused(struct cfs_piece *piece, struct cfs_dp *dp)
 {
-	struct cfs_req req = {};
-
 	switch (piece->pkt.result) {
 	case CFS_RC_AGAIN:
 	case CFS_RC_LIMITED_IO:
@@ -242,11 +240,8 @@ static void cfs_over_refused(struct cfs_piece *piece, struct cfs_dp *dp)
 	case CFS_RC_NOT_EXIST:
 		return cfs_over_gone(piece);
 	case CFS_RC_TRY_OTHER_ADDR:
-		req.event.kind = CFS_EV_DP_REFUSED;
-		req.event.partition_id = dp->id;
-		req.event.node = cfs_node_id(dp->hosts[cfs_over_host(piece, dp)]);
-		req.event.error = piece->pkt.result;
-		cfs_event(piece->pkt.csb, &req);
+		cfs_dp_refused(piece->pkt.csb, dp, dp->hosts[cfs_over_host(piece, dp)],
+			       piece->pkt.result);
 		break;
 	default:
 		cfs_piece_copy(piece);

@@ -364,8 +364,6 @@ static void cfs_rpiece_gone(struct cfs_rpiece *rp)
 
 static void cfs_rpiece_refused(struct cfs_rpiece *rp, struct cfs_dp *dp, u8 result)
 {
-	struct cfs_req req = {};
-
 	if (result == CFS_RC_AGAIN || result == CFS_RC_LIMITED_IO) {
 		if (++rp->again < CFS_AGAIN_MAX)
 			return cfs_wait_change(&rp->wait, CFS_RETRY_MS);
@@ -374,11 +372,7 @@ static void cfs_rpiece_refused(struct cfs_rpiece *rp, struct cfs_dp *dp, u8 resu
 	} else if (result == CFS_RC_NOT_EXIST) {
 		rp->missing |= BIT((cfs_rpiece_first(rp, dp) + rp->turn) % dp->nhosts);
 	} else if (result == CFS_RC_TRY_OTHER_ADDR) {
-		req.event.kind = CFS_EV_DP_REFUSED;
-		req.event.partition_id = dp->id;
-		req.event.node = cfs_node_id(cfs_rpiece_node(rp, dp));
-		req.event.error = result;
-		cfs_event(rp->pkt.csb, &req);
+		cfs_dp_refused(rp->pkt.csb, dp, cfs_rpiece_node(rp, dp), result);
 	}
 	cfs_rpiece_next(rp, dp);
 }

@@ -20,10 +20,8 @@ static_assert(offsetof(struct cfs_stats, reserved) ==
  * cfs_stats_sum - statistics of a mount since it was mounted
  * @csb: Mount.
  * @out: Filled, but for len.
- *
- * Return: 0.
  */
-int cfs_stats_sum(struct cfs_sb *csb, struct cfs_stats *out)
+void cfs_stats_sum(struct cfs_sb *csb, struct cfs_stats *out)
 {
 	u64 *sum = out->requests;
 	size_t i;
@@ -39,5 +37,4 @@ int cfs_stats_sum(struct cfs_sb *csb, struct cfs_stats *out)
 	}
 	out->uncommitted_bytes = atomic64_read(&csb->uncommitted);
 	out->dirty_inodes = atomic_read(&csb->dirty_inodes);
-	return 0;
 }

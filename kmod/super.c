@@ -78,7 +78,8 @@ static struct cfs_sb *cfs_sb_new(void)
 	csb->counts = alloc_percpu(struct cfs_counts);
 	csb->counters = vmalloc_user(sizeof(*csb->counters));
 	cfs_view_sb_init(csb);
-	if (csb->config && csb->counts && csb->counters && !cfs_data_sb_init(csb))
+	cfs_data_sb_init(csb);
+	if (csb->config && csb->counts && csb->counters)
 		return csb;
 	cfs_sb_put(csb);
 	return NULL;

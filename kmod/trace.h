@@ -201,7 +201,7 @@ TRACE_EVENT(cfs_conn,
 		__field(int, why)
 	),
 	TP_fast_assign(
-		__entry->node = cfs_node_id(conn->node);
+		__entry->node = conn->node->id;
 		__entry->class = conn->class;
 		__entry->slot = conn->index;
 		__entry->state = state;

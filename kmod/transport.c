@@ -194,15 +194,8 @@ static size_t cfs_crc_step(void *base, size_t progress, size_t len, void *priv, 
 	return 0;
 }
 
-/**
- * cfs_iter_crc - CRC-32 (IEEE) of the next bytes of an iterator, which is advanced
- * @iter: Kernel iterator (not user memory).
- * @len:  Bytes.
- * @crc:  Running value: ~0 at the start; the final value is inverted.
- *
- * Return:  running value.
- */
-u32 cfs_iter_crc(struct iov_iter *iter, size_t len, u32 crc)
+/* CRC-32 (IEEE) of the next bytes; @crc: running value, ~0 at the start, inverted at the end. */
+static u32 cfs_iter_crc(struct iov_iter *iter, size_t len, u32 crc)
 {
 	iterate_and_advance_kernel(iter, len, &crc, NULL, cfs_crc_step);
 	return crc;
@@ -382,7 +375,7 @@ int cfs_conn_submit(struct cfs_conn *conn, struct cfs_pkt *pkt)
 
 	pkt->hdr.req_id = atomic64_inc_return(&cfs_req_ids);
 	pkt->submitted_ns = ktime_get_ns();
-	pkt->node = cfs_node_id(conn->node);
+	pkt->node = conn->node->id;
 	pkt->got = 0;
 	pkt->exposed = false;
 	pkt->lost = false;

@@ -196,15 +196,36 @@ int cfs_view_writable(struct cfs_sb *csb, u32 storage_class, const u64 *ids, u32
 
 /* ---- events ---- */
 
-/* True at most once in CFS_ASK_MS for each @last; racing callers may both be told yes. */
-static bool cfs_may_ask(u64 *last)
+/**
+ * cfs_may_ask - may the daemon be told again?
+ * @last: jiffies64 of the last time; racing callers may both be told yes.
+ */
+bool cfs_may_ask(u64 *last)
 {
-	u64 now = get_jiffies_64(), before = READ_ONCE(*last);
+	u64 before = READ_ONCE(*last);
 
-	if (before && time_before64(now, before + msecs_to_jiffies(CFS_ASK_MS)))
+	if (before && !cfs_passed(before + msecs_to_jiffies(CFS_ASK_MS)))
 		return false;
-	WRITE_ONCE(*last, now);
+	WRITE_ONCE(*last, get_jiffies_64());
 	return true;
+}
+
+/**
+ * cfs_dp_refused - tell the daemon what a partition answered
+ * @csb:    Mount.
+ * @dp:     Row.
+ * @node:   Who answered.
+ * @result: What.
+ */
+void cfs_dp_refused(struct cfs_sb *csb, struct cfs_dp *dp, struct cfs_node_obj *node, u8 result)
+{
+	struct cfs_req req = {};
+
+	req.event.kind = CFS_EV_DP_REFUSED;
+	req.event.partition_id = dp->id;
+	req.event.node = node->id;
+	req.event.error = result;
+	cfs_event(csb, &req);
 }
 
 /**
@@ -239,13 +260,6 @@ static void cfs_need_writable(struct cfs_sb *csb, u32 storage_class)
 
 /* ---- penalties and choice ---- */
 
-static bool cfs_until(const u64 *until)
-{
-	u64 at = READ_ONCE(*until);
-
-	return at && time_before64(get_jiffies_64(), at);
-}
-
 /**
  * cfs_dp_penalise - do not put new extents on a partition for a while
  * @csb:     Mount.
@@ -257,7 +271,6 @@ void cfs_dp_penalise(struct cfs_sb *csb, struct cfs_dp *dp, u8 result, unsigned 
 {
 	u64 until = get_jiffies_64() + seconds * HZ;
 	struct cfs_dp *now = cfs_dp_get(csb, dp->id);
-	struct cfs_req req = {};
 
 	WRITE_ONCE(dp->penalty_until, until);
 	if (now)
@@ -266,13 +279,8 @@ void cfs_dp_penalise(struct cfs_sb *csb, struct cfs_dp *dp, u8 result, unsigned 
 		WRITE_ONCE(now->full_until, until);
 	cfs_dp_put(now);
 	/* A penalty that is renewed again and again must not keep the daemon from looking. */
-	if (result == CFS_RC_INIT || !cfs_may_ask(&dp->told))
-		return;
-	req.event.kind = CFS_EV_DP_REFUSED;
-	req.event.partition_id = dp->id;
-	req.event.node = cfs_node_id(dp->hosts[0]);
-	req.event.error = result;
-	cfs_event(csb, &req);
+	if (result != CFS_RC_INIT && cfs_may_ask(&dp->told))
+		cfs_dp_refused(csb, dp, dp->hosts[0], result);
 }
 
 /**
@@ -338,7 +346,7 @@ bool cfs_view_full(struct cfs_sb *csb, u32 storage_class)
 	xa_for_each(&csb->dps, id, dp) {
 		if (dp->flags & CFS_DP_DISCARD || !cfs_dp_class_ok(dp, storage_class))
 			continue;
-		full = cfs_until(&dp->full_until);
+		full = !cfs_passed(READ_ONCE(dp->full_until));
 		if (!full)
 			break;
 	}
@@ -354,8 +362,8 @@ static bool cfs_dp_good(struct cfs_dp *dp, u64 avoid, bool tiny)
 {
 	int i;
 
-	if (dp->id == avoid || cfs_until(&dp->penalty_until) ||
-	    (tiny && cfs_until(&dp->tiny_until)))
+	if (dp->id == avoid || !cfs_passed(READ_ONCE(dp->penalty_until)) ||
+	    (tiny && !cfs_passed(READ_ONCE(dp->tiny_until))))
 		return false;
 	for (i = 0; i < dp->nhosts; i++)
 		if (cfs_node_suspect(dp->hosts[i], CFS_CONN_APPEND))
