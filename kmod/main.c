@@ -7,7 +7,10 @@
  */
 #include <linux/module.h>
 #include "cfs.h"
+/* tests/bench/trace_cost.sh builds a module without tracepoints, to know what they cost */
+#ifndef NOTRACE
 #define CREATE_TRACE_POINTS
+#endif
 #include "trace.h"
 
 static int __init cfs_init(void)

@@ -216,6 +216,12 @@ unpack_virtiofsd() {
   rm -rf "$tmp"
 }
 
+# A browser for the test of the status page. Where the archive has none, or none that can be installed, that test is skipped.
+need_browser() {
+  [ "$what" != build ] && [ "$(printf '%s\n' chromium chromium-driver | not_installed)" != '' ] &&
+    apt-get install --simulate --no-install-recommends chromium chromium-driver >/dev/null 2>&1
+}
+
 did=0
 mapfile -t missing < <(packages | not_installed)
 if [ ${#missing[@]} -gt 0 ]; then
@@ -233,6 +239,10 @@ if need_virtiofsd; then
 fi
 if need_prometheus; then
   unpack_prometheus
+  did=1
+fi
+if need_browser; then
+  install_packages chromium chromium-driver
   did=1
 fi
 [ "$did" = 1 ] && cfs_say "everything for '$what' is installed"

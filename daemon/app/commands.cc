@@ -328,6 +328,7 @@ MetricsSample Commands::metrics_sample() {
     for (const InFlight& request : front->in_flight()) note_request(mount, request, now);
     out.mounts.push_back(std::move(mount));
   }
+  for (const auto& [op, one] : fuse_.latencies()) out.fuse.push_back({op, one});
   const auto latency = trace_.read();
   if (latency) out.latency = *latency;
   const auto nodes = trace_.read_groups(CFS_TRACE_NODE);

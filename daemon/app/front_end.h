@@ -64,6 +64,8 @@ struct FuseOptions {
   std::vector<std::string> flags;  ///< noatime, nodev, noexec, nosuid...: passed to the mount
   /// Called once on the loop when the mount ended from outside (umount(8)); stop() is still due.
   std::function<void()> ended;
+  /// Called on the loop for each request whose work is done: operation, its time in ns.
+  std::function<void(const std::string&, std::uint64_t)> answered;
 };
 
 }  // namespace cfs

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "daemon/app/front_end.h"
+#include "daemon/bpf/latency.h"
 #include "daemon/kernel/volume_pool.h"
 
 namespace cfs {
@@ -36,6 +37,8 @@ class FuseMounts {
   [[nodiscard]] std::vector<FrontEnd*> list() const;
   [[nodiscard]] FrontEnd* find(const std::string& path) const;
   [[nodiscard]] bool empty() const { return mounts_.empty(); }
+  /// By operation, of all FUSE mounts that there are and were.
+  [[nodiscard]] const std::map<std::string, OpLatency>& latencies() const { return latencies_; }
   std::function<void()> on_change;
 
  private:
@@ -46,6 +49,7 @@ class FuseMounts {
   VolumePool& pool_;
   FuseFactory factory_;
   std::map<std::string, std::unique_ptr<FrontEnd>> mounts_;
+  std::map<std::string, OpLatency> latencies_;
 };
 
 }  // namespace cfs

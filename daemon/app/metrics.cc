@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <fstream>
 #include <iterator>
@@ -84,6 +85,11 @@ constexpr auto kRows = std::to_array<CounterRow>({
      daemon<&Volume::Counters::meta_bytes_received>},
     {"cubefs_master_requests_total", "Requests to masters.", nullptr, nullptr,
      daemon<&Volume::Counters::master_requests>},
+    {"cubefs_cache_lookups_total",
+     "Names that the metadata cache was asked for, beyond those that the VFS knew.", "result",
+     "hit", kernel<&cfs_stats::cache_hits>},
+    {"cubefs_cache_lookups_total", "", "result", "absent", kernel<&cfs_stats::cache_absent_hits>},
+    {"cubefs_cache_lookups_total", "", "result", "miss", kernel<&cfs_stats::cache_misses>},
 });
 
 constexpr std::size_t kOps = std::size(decltype(cfs_stats::requests){});
@@ -245,6 +251,19 @@ void add_nodes(Families& out, const std::vector<NodeSample>& nodes) {
   }
 }
 
+std::string lower(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return text;
+}
+
+void add_fuse(Families& out, const std::vector<FuseSample>& all) {
+  for (const FuseSample& one : all) {
+    out.histogram("cubefs_fuse_request_duration_seconds",
+                  "Requests of FUSE mounts, from their arrival in cfsd to the end of the work.",
+                  one.latency, {{"op", lower(one.op)}});
+  }
+}
+
 /// What mounts of one volume are now.
 struct Now {
   std::size_t mounts = 0, ready = 0, in_flight = 0;
@@ -326,6 +345,7 @@ std::string Metrics::render(const MetricsSample& sample) {
   add_counters(out, volumes);
   if (sample.latency) add_latency(out, *sample.latency);
   add_nodes(out, sample.nodes);
+  add_fuse(out, sample.fuse);
   return out.text();
 }
 

@@ -43,6 +43,12 @@ struct NodeSample {
   OpLatency latency;
 };
 
+/// Requests of one operation that the FUSE front end has answered.
+struct FuseSample {
+  std::string op;  ///< "LOOKUP", "READ", ...
+  OpLatency latency;
+};
+
 struct MetricsSample {
   bool attached = false;
   std::uint64_t file_data_bytes = 0;  ///< moved through this process
@@ -50,6 +56,7 @@ struct MetricsSample {
   std::vector<MountSample> mounts{};
   std::optional<std::vector<OpLatency>> latency{};  ///< nothing: no BPF program is attached
   std::vector<NodeSample> nodes{};
+  std::vector<FuseSample> fuse{};
 };
 
 class Metrics {

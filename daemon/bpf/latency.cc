@@ -3,6 +3,7 @@
 #include "daemon/bpf/latency.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 namespace cfs {
@@ -14,6 +15,13 @@ void OpLatency::add(const cfs_trace_op& cpu) {
   sum.max_ns = std::max(sum.max_ns, cpu.max_ns);
   sum.slow_lost += cpu.slow_lost;
   for (unsigned i = 0; i < CFS_TRACE_BUCKETS; ++i) sum.bucket[i] += cpu.bucket[i];
+}
+
+void OpLatency::note(std::uint64_t ns) {
+  ++sum.count;
+  sum.total_ns += ns;
+  sum.max_ns = std::max<std::uint64_t>(sum.max_ns, ns);
+  ++sum.bucket[ns == 0 ? 0 : std::bit_width(ns) - 1];
 }
 
 std::uint64_t OpLatency::percentile_ns(double percent) const {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Latencies of one operation, as bpf/trace.bpf.c counts them.
+/// Latencies of one operation, as bpf/trace.bpf.c counts them and the FUSE front end does.
 ///
 /// Purpose  Adds up the CPUs and estimates percentiles from a histogram whose buckets double.
 /// Threads  Plain values; no sharing.
@@ -18,6 +18,8 @@ struct OpLatency {
 
   /// Adds what one more CPU saw.
   void add(const cfs_trace_op& cpu);
+  /// One more request, measured by ourselves.
+  void note(std::uint64_t ns);
   /// Latency that `percent` of the requests did not exceed, in ns; 0 without requests. Within its
   /// bucket a request is assumed evenly spread, so the error is below a factor of two; never more
   /// than the greatest latency seen.

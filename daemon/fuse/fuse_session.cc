@@ -7,6 +7,7 @@
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
 
+#include <chrono>
 #include <ctime>
 
 #include "daemon/fuse/fuse_call.h"
@@ -130,11 +131,14 @@ void FuseSession::run(const char* op, Ino subject, Task<void> task) {
   r.ino = subject;
   r.since_ms = Loop::now_ms();
   running_[r.id] = r;
-  loop_.spawn(tracked(r.id, std::move(task)));
+  loop_.spawn(tracked(r.id, op, std::move(task)));
 }
 
-Task<void> FuseSession::tracked(std::uint64_t id, Task<void> task) {
+Task<void> FuseSession::tracked(std::uint64_t id, const char* op, Task<void> task) {
+  const auto began = std::chrono::steady_clock::now();
   co_await std::move(task).until(volume_->deadline_ms());
+  const std::chrono::nanoseconds took = std::chrono::steady_clock::now() - began;
+  if (options_.answered) options_.answered(op, static_cast<std::uint64_t>(took.count()));
   running_.erase(id);
   if (running_.empty()) idle_.set();
 }

@@ -134,7 +134,7 @@ class FuseSession final : public FrontEnd {
   [[nodiscard]] std::optional<std::uint64_t> size_against(Ino i, std::int64_t asked_ms) const;
   static Version version_of(const Attr& a) { return {a.gen, a.size, a.mtime}; }
   Task<void> pump();
-  Task<void> tracked(std::uint64_t id, Task<void> task);
+  Task<void> tracked(std::uint64_t id, const char* op, Task<void> task);
   Task<void> evict(Ino i);
 
   Loop& loop_;

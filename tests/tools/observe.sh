@@ -117,6 +117,18 @@ EOF
     grep -q "in /mnt" "$T/report/cfsd.log" && ! "$CFSCTL" report --output "$T/report.tar.gz" 2>/dev/null &&
     ! grep -r VERYSECRET "$T/report" && grep -q '"vol1@' "$T/report/mounts.json" && [ "$(stat -c %a "$T/report.tar.gz")" = 600 ]
 }
+# What FUSE mounts were asked for has latencies by operation.
+fuse_latencies() { metrics | grep -q '^cubefs_fuse_request_duration_seconds_count{op="create"} [1-9]'; }
+# page SCHEME: the page in a browser, while something is done on the mount; it shows the mount and the latencies of that.
+page() {
+  (while [ ! -e "$T/seen" ]; do echo x >"$T/mnt/page"; cat "$T/mnt/page"; rm "$T/mnt/page"; sleep 0.1; done) >/dev/null 2>&1 &
+  local load=$! rc=0
+  tests/tools/browser.py "http://$METRICS/" "$1" "${CFS_SCREENSHOTS:-$T}/page-$1.png" vol1 'latency of fuse requests' lookup || rc=1
+  touch "$T/seen"
+  wait $load
+  rm "$T/seen"
+  return $rc
+}
 names_by_convention() { metrics >"$T/metrics" && [ -s "$T/metrics" ] && promtool check metrics <"$T/metrics"; }
 all_names_typed() { metrics | awk '/^[a-z]/ { sub(/[{ ].*/, ""); print }' | grep -v '^cubefs_\|^process_' && return 1; return 0; }
 refuses_foreign_host() { [ "$(curl -s -o /dev/null -w '%{http_code}' -H 'Host: evil.example' "http://$METRICS/metrics")" = 403 ]; }
@@ -133,6 +145,12 @@ check foreign-host-refused refuses_foreign_host
 check bad-address-refused refuses_bad_address
 check requests-counted requests_grow
 check status-page sh -c "curl -sf 'http://$METRICS/' | grep -q '<title>CubeFS client</title>'"
+check fuse-latencies fuse_latencies
+if command -v chromedriver >/dev/null && { command -v chromium || command -v chromium-browser; } >/dev/null; then
+  for scheme in light dark; do check "page-in-browser-$scheme" page $scheme; done
+else
+  echo "# skipped: page-in-browser, there is no chromium (packaging/deps.sh --what test installs it where Debian has it)"
+fi
 check dashboard-is-json python3 -m json.tool dashboards/grafana.json /dev/null
 check doctor doctor_knows_the_cluster
 check doctor-names-the-dead doctor_names_the_dead

@@ -103,6 +103,38 @@ TEST(Metrics, HistogramIsCumulativeAndEndsWithAll) {
   EXPECT_EQ(value_of(text, "cubefs_latency_tracing"), 1);
 }
 
+TEST(Metrics, FuseRequestsHaveAHistogramOfTheirOwn) {
+  FuseSample lookup{.op = "LOOKUP"};
+  lookup.latency.note(0);
+  lookup.latency.note(1'500'000);
+  lookup.latency.note(1'500'000'000);
+  MetricsSample sample;
+  sample.fuse = {lookup};
+  const std::string text = Metrics().render(sample);
+  EXPECT_EQ(lookups_within(text, 0.001048576), 1);
+  EXPECT_EQ(lookups_within(text, 0.002097152), 2);
+  EXPECT_EQ(value_of(text, R"(cubefs_fuse_request_duration_seconds_count{op="lookup"})"), 3);
+  EXPECT_EQ(value_of(text, R"(cubefs_fuse_request_duration_seconds_sum{op="lookup"})"), 1.5015);
+}
+
+TEST(Metrics, CacheAnswersAndHedgesAreCounted) {
+  MetricsSample sample;
+  sample.mounts.push_back(kernel_mount(1, "vol1"));
+  sample.mounts.back().kernel->cache_hits = 5;
+  sample.mounts.back().kernel->cache_absent_hits = 3;
+  sample.mounts.back().kernel->cache_misses = 2;
+  sample.mounts.back().kernel->read_hedges = 4;
+  const std::string text = Metrics().render(sample);
+  const auto lookups = [&](const std::string& result) {
+    return value_of(text, "cubefs_cache_lookups_total" + kVol1.substr(0, kVol1.size() - 1) +
+                              ",result=\"" + result + "\"}");
+  };
+  EXPECT_EQ(lookups("hit"), 5);
+  EXPECT_EQ(lookups("absent"), 3);
+  EXPECT_EQ(lookups("miss"), 2);
+  EXPECT_EQ(value_of(text, "cubefs_data_hedges_total" + kVol1), 4);
+}
+
 TEST(Metrics, EachFamilyIsDescribedOnce) {
   MetricsSample sample;
   for (const char* volume : {"vol1", "vol2"}) sample.mounts.push_back(kernel_mount(1, volume));
