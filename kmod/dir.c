@@ -23,6 +23,7 @@
 #include <linux/slab.h>
 #include "cfs.h"
 #include "compat.h"
+#include "optrace.h"
 
 /* ---- changes ---- */
 /*
@@ -207,18 +208,22 @@ static int cfs_create_inode(struct mnt_idmap *idmap, struct inode *dir, struct d
 	return ret;
 }
 
+CFS_TOLD(static, int, cfs_create_inode, CFS_VFS_CREATE, dir, ret,
+	 (struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry, struct cfs_create *c),
+	 (idmap, dir, dentry, c))
+
 static CFS_CREATE_FN(cfs_create)
 {
 	struct cfs_create c = { .mode = S_IFREG | (mode & S_IALLUGO) };
 
-	return cfs_create_inode(idmap, dir, dentry, &c);
+	return cfs_create_inode_op(idmap, dir, dentry, &c);
 }
 
 static CFS_MKDIR_FN(cfs_mkdir)
 {
 	struct cfs_create c = { .mode = S_IFDIR | (mode & S_IALLUGO) };
 
-	return CFS_MKDIR_RESULT(cfs_create_inode(idmap, dir, dentry, &c));
+	return CFS_MKDIR_RESULT(cfs_create_inode_op(idmap, dir, dentry, &c));
 }
 
 static int cfs_symlink(struct mnt_idmap *idmap, struct inode *dir, struct dentry *dentry,
@@ -227,7 +232,7 @@ static int cfs_symlink(struct mnt_idmap *idmap, struct inode *dir, struct dentry
 	struct cfs_create c = { .mode = S_IFLNK | 0777, .target = target };
 
 	return strlen(target) > CFS_LINK_LEN_MAX ? -ENAMETOOLONG :
-		cfs_create_inode(idmap, dir, dentry, &c);
+		cfs_create_inode_op(idmap, dir, dentry, &c);
 }
 
 /* Servers keep no device numbers. */
@@ -236,7 +241,7 @@ static int cfs_mknod(struct mnt_idmap *idmap, struct inode *dir, struct dentry *
 {
 	struct cfs_create c = { .mode = mode };
 
-	return S_ISCHR(mode) || S_ISBLK(mode) ? -EPERM : cfs_create_inode(idmap, dir, dentry, &c);
+	return S_ISCHR(mode) || S_ISBLK(mode) ? -EPERM : cfs_create_inode_op(idmap, dir, dentry, &c);
 }
 
 /*
@@ -663,27 +668,51 @@ static const char *cfs_get_link(struct dentry *dentry, struct inode *inode,
 	return other;
 }
 
+/* ---- operations, told ---- */
+CFS_TOLD(static, struct dentry *, cfs_lookup, CFS_VFS_LOOKUP, dir, PTR_ERR_OR_ZERO(ret),
+	 (struct inode *dir, struct dentry *dentry, unsigned int flags), (dir, dentry, flags))
+CFS_TOLD(static, int, cfs_atomic_open, CFS_VFS_OPEN, dir, ret,
+	 (struct inode *dir, struct dentry *dentry, struct file *file, unsigned int open_flag,
+	  umode_t mode), (dir, dentry, file, open_flag, mode))
+CFS_TOLD(static, int, cfs_tmpfile, CFS_VFS_TMPFILE, dir, ret,
+	 (struct mnt_idmap *idmap, struct inode *dir, struct file *file, umode_t mode),
+	 (idmap, dir, file, mode))
+CFS_TOLD(static, int, cfs_unlink, CFS_VFS_UNLINK, dir, ret,
+	 (struct inode *dir, struct dentry *dentry), (dir, dentry))
+CFS_TOLD(static, int, cfs_rmdir, CFS_VFS_RMDIR, dir, ret,
+	 (struct inode *dir, struct dentry *dentry), (dir, dentry))
+CFS_TOLD(static, int, cfs_rename, CFS_VFS_RENAME, old_dir, ret,
+	 (struct mnt_idmap *idmap, struct inode *old_dir, struct dentry *old_dentry,
+	  struct inode *new_dir, struct dentry *new_dentry, unsigned int flags),
+	 (idmap, old_dir, old_dentry, new_dir, new_dentry, flags))
+CFS_TOLD(static, int, cfs_link, CFS_VFS_LINK, dir, ret,
+	 (struct dentry *old_dentry, struct inode *dir, struct dentry *dentry),
+	 (old_dentry, dir, dentry))
+CFS_TOLD(static, const char *, cfs_get_link, CFS_VFS_READLINK, inode, PTR_ERR_OR_ZERO(ret),
+	 (struct dentry *dentry, struct inode *inode, struct delayed_call *done),
+	 (dentry, inode, done))
+
 const struct inode_operations cfs_symlink_iops = {
-	.get_link	= cfs_get_link,
-	.getattr	= cfs_getattr,
-	.setattr	= cfs_setattr,
+	.get_link	= cfs_get_link_op,
+	.getattr	= cfs_getattr_op,
+	.setattr	= cfs_setattr_op,
 	.listxattr	= cfs_listxattr,
 };
 
 const struct inode_operations cfs_dir_iops = {
-	.lookup		= cfs_lookup,
+	.lookup		= cfs_lookup_op,
 	.create		= cfs_create,
-	.atomic_open	= cfs_atomic_open,
+	.atomic_open	= cfs_atomic_open_op,
 	.mkdir		= cfs_mkdir,
 	.symlink	= cfs_symlink,
 	.mknod		= cfs_mknod,
-	.link		= cfs_link,
-	.unlink		= cfs_unlink,
-	.rmdir		= cfs_rmdir,
-	.rename		= cfs_rename,
-	.tmpfile	= cfs_tmpfile,
-	.getattr	= cfs_getattr,
-	.setattr	= cfs_setattr,
+	.link		= cfs_link_op,
+	.unlink		= cfs_unlink_op,
+	.rmdir		= cfs_rmdir_op,
+	.rename		= cfs_rename_op,
+	.tmpfile	= cfs_tmpfile_op,
+	.getattr	= cfs_getattr_op,
+	.setattr	= cfs_setattr_op,
 	.permission	= cfs_permission,
 	.listxattr	= cfs_listxattr,
 	.get_inode_acl	= cfs_get_inode_acl,

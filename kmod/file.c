@@ -26,6 +26,7 @@
 #include <linux/uio.h>
 #include "compat.h"
 #include "data.h"
+#include "optrace.h"
 
 #define CFS_ZERO_PAGES	16	/* written at a time where a range is cleared */
 
@@ -356,15 +357,28 @@ static int cfs_file_mmap(struct file *file, struct vm_area_struct *vma)
 	return ret;
 }
 
+CFS_TOLD(static, int, cfs_file_open, CFS_VFS_OPEN, inode, ret,
+	 (struct inode *inode, struct file *file), (inode, file))
+CFS_TOLD(static, int, cfs_file_flush, CFS_VFS_FLUSH, file_inode(file), ret,
+	 (struct file *file, fl_owner_t id), (file, id))
+CFS_TOLD(static, int, cfs_file_fsync, CFS_VFS_FSYNC, file_inode(file), ret,
+	 (struct file *file, loff_t start, loff_t end, int datasync), (file, start, end, datasync))
+CFS_TOLD(static, ssize_t, cfs_file_read_iter, CFS_VFS_READ, file_inode(iocb->ki_filp), ret,
+	 (struct kiocb *iocb, struct iov_iter *to), (iocb, to))
+CFS_TOLD(static, ssize_t, cfs_file_write_iter, CFS_VFS_WRITE, file_inode(iocb->ki_filp), ret,
+	 (struct kiocb *iocb, struct iov_iter *from), (iocb, from))
+CFS_TOLD(static, long, cfs_file_fallocate, CFS_VFS_FALLOCATE, file_inode(file), ret,
+	 (struct file *file, int mode, loff_t pos, loff_t len), (file, mode, pos, len))
+
 const struct file_operations cfs_file_fops = {
-	.open		= cfs_file_open,
-	.flush		= cfs_file_flush,
-	.fsync		= cfs_file_fsync,
+	.open		= cfs_file_open_op,
+	.flush		= cfs_file_flush_op,
+	.fsync		= cfs_file_fsync_op,
 	.llseek		= cfs_file_llseek,
-	.read_iter	= cfs_file_read_iter,
-	.write_iter	= cfs_file_write_iter,
+	.read_iter	= cfs_file_read_iter_op,
+	.write_iter	= cfs_file_write_iter_op,
 	.mmap		= cfs_file_mmap,
-	.fallocate	= cfs_file_fallocate,
+	.fallocate	= cfs_file_fallocate_op,
 	.splice_read	= filemap_splice_read,
 	.splice_write	= iter_file_splice_write,
 	.setlease	= cfs_setlease,

@@ -25,7 +25,7 @@
 #include <linux/stat.h>
 #include "cfs.h"
 #include "compat.h"
-#include "trace.h"
+#include "optrace.h"
 
 #define CFS_BLOCK_BITS	12		/* st_blksize 4096, as the FUSE client says */
 #define CFS_MTIME_GRAIN	2		/* seconds after which a server's mtime tells all before it */
@@ -285,6 +285,23 @@ static void cfs_refresh_lifetime(struct inode *inode, struct cfs_attr *attr)
 	dput(alias);
 }
 
+/* Out of line: what is believed needs none of its stack. */
+static noinline int cfs_refresh_call(struct inode *inode)
+{
+	struct cfs_attr attr;
+	u64 seq;
+	int ret;
+
+	ret = cfs_getattr_call(inode->i_sb, inode->i_ino, &attr, &seq);
+	if (ret)
+		return ret;
+	if (inode_wrong_type(inode, attr.mode))
+		return -ESTALE;
+	cfs_refresh_lifetime(inode, &attr);
+	cfs_inode_apply(inode, &attr, seq);
+	return 0;
+}
+
 /**
  * cfs_inode_refresh - make the cached attributes current
  * @inode: Inode.
@@ -297,24 +314,12 @@ static void cfs_refresh_lifetime(struct inode *inode, struct cfs_attr *attr)
  */
 int cfs_inode_refresh(struct inode *inode, bool force)
 {
-	struct cfs_attr attr;
-	u64 seq;
-	int ret;
-
-	bool hit = !inode->i_nlink || (!force && cfs_attrs_are_fresh(CFS_I(inode)));
-
-	trace_cfs_cache(inode, CFS_CACHE_ATTR, hit ? CFS_CACHE_HIT :
-			force ? CFS_CACHE_ASKED : CFS_CACHE_EXPIRED);
-	if (hit || (!force && cfs_refresh_cached(inode)))
+	if (!inode->i_nlink || (!force && cfs_attrs_are_fresh(CFS_I(inode)))) {
+		trace_cfs_cache(inode, CFS_CACHE_ATTR, CFS_CACHE_HIT);
 		return 0;
-	ret = cfs_getattr_call(inode->i_sb, inode->i_ino, &attr, &seq);
-	if (ret)
-		return ret;
-	if (inode_wrong_type(inode, attr.mode))
-		return -ESTALE;
-	cfs_refresh_lifetime(inode, &attr);
-	cfs_inode_apply(inode, &attr, seq);
-	return 0;
+	}
+	trace_cfs_cache(inode, CFS_CACHE_ATTR, force ? CFS_CACHE_ASKED : CFS_CACHE_EXPIRED);
+	return !force && cfs_refresh_cached(inode) ? 0 : cfs_refresh_call(inode);
 }
 
 /**
@@ -570,8 +575,8 @@ void cfs_inode_invalidate(struct cfs_sb *csb, u64 ino, u32 flags)
  * st_blocks is the size in blocks of 512, rounded down, as the FUSE client says; there is no
  * allocation to report. Source: CubeFS client/fs/inode.go (fillAttr).
  */
-int cfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat,
-		u32 request_mask, unsigned int flags)
+static int cfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat,
+		       u32 request_mask, unsigned int flags)
 {
 	struct inode *inode = d_inode(path->dentry);
 	int ret = 0;
@@ -588,6 +593,10 @@ int cfs_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *
 	stat->result_mask |= STATX_BTIME;
 	return 0;
 }
+
+CFS_TOLD(, int, cfs_getattr, CFS_VFS_GETATTR, d_inode(path->dentry), ret,
+	 (struct mnt_idmap *idmap, const struct path *path, struct kstat *stat, u32 request_mask,
+	  unsigned int flags), (idmap, path, stat, request_mask, flags))
 
 /*
  * Fill a SETATTR request from what remains of @ia besides the size. Returns whether anything does.
@@ -721,7 +730,7 @@ int cfs_inode_set_mode(struct mnt_idmap *idmap, struct inode *inode, umode_t mod
  * Permissions are checked in the kernel; servers check none. The VFS has turned the clearing of
  * set-id bits into a mode.
  */
-int cfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *ia)
+static int cfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *ia)
 {
 	struct inode *inode = d_inode(dentry);
 	int ret = setattr_prepare(idmap, dentry, ia);
@@ -735,10 +744,13 @@ int cfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *ia
 	return ret;
 }
 
+CFS_TOLD(, int, cfs_setattr, CFS_VFS_SETATTR, d_inode(dentry), ret,
+	 (struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *ia), (idmap, dentry, ia))
+
 /* Everything but directories and symbolic links. */
 const struct inode_operations cfs_file_iops = {
-	.getattr	= cfs_getattr,
-	.setattr	= cfs_setattr,
+	.getattr	= cfs_getattr_op,
+	.setattr	= cfs_setattr_op,
 	.permission	= cfs_permission,
 	.listxattr	= cfs_listxattr,
 	.get_inode_acl	= cfs_get_inode_acl,

@@ -362,6 +362,18 @@ static int cfs_revalidate_open(struct inode *inode, unsigned int flags)
 	return ret == -ESTALE ? 0 : ret ?: 1;
 }
 
+/* Out of line: a name that is believed needs none of its stack. */
+static noinline int cfs_revalidate_expired(struct inode *dir, const struct qstr *name,
+					   struct dentry *dentry, unsigned int flags)
+{
+	int ret;
+
+	if (d_really_is_negative(dentry))
+		return 0;
+	ret = cfs_revalidate_cached(dir, name, dentry, flags);
+	return ret != -ENODATA ? ret : cfs_revalidate_call(dir, name, dentry, cfs_is_open(flags));
+}
+
 /*
  * 1: the name may be used; 0: look it up anew; -ECHILD: not to be decided under RCU. A negative
  * dentry whose time is over is dropped, not asked about: the lookup that follows does that. So is
@@ -371,20 +383,15 @@ static int cfs_revalidate(struct inode *dir, const struct qstr *name, struct den
 			  unsigned int flags)
 {
 	struct inode *inode = d_inode_rcu(dentry);
-	bool valid = cfs_stamp_is_valid(dentry, dir) &&
-		     (inode || !(flags & (LOOKUP_CREATE | LOOKUP_RENAME_TARGET)));
-	int ret;
 
 	cfs_note_use(dir);
-	trace_cfs_cache(dir, CFS_CACHE_NAME, valid ? CFS_CACHE_HIT : CFS_CACHE_EXPIRED);
-	if (valid)
+	if (cfs_stamp_is_valid(dentry, dir) &&
+	    (inode || !(flags & (LOOKUP_CREATE | LOOKUP_RENAME_TARGET)))) {
+		trace_cfs_cache(dir, CFS_CACHE_NAME, CFS_CACHE_HIT);
 		return cfs_revalidate_open(inode, flags);
-	if (flags & LOOKUP_RCU)
-		return -ECHILD;
-	if (d_really_is_negative(dentry))
-		return 0;
-	ret = cfs_revalidate_cached(dir, name, dentry, flags);
-	return ret != -ENODATA ? ret : cfs_revalidate_call(dir, name, dentry, cfs_is_open(flags));
+	}
+	trace_cfs_cache(dir, CFS_CACHE_NAME, CFS_CACHE_EXPIRED);
+	return flags & LOOKUP_RCU ? -ECHILD : cfs_revalidate_expired(dir, name, dentry, flags);
 }
 
 static CFS_D_REVALIDATE_FN(cfs_d_revalidate)

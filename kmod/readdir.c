@@ -22,6 +22,7 @@
 #include <linux/mutex.h>
 #include <linux/slab.h>
 #include "cfs.h"
+#include "optrace.h"
 
 /* asked for at once, as the FUSE client does. Source: client/fs/dir.go */
 #define CFS_PAGE_ENTRIES	1024
@@ -321,11 +322,14 @@ static loff_t cfs_dir_llseek(struct file *file, loff_t offset, int whence)
 	return generic_file_llseek_size(file, offset, whence, S64_MAX, 0);
 }
 
+CFS_TOLD(static, int, cfs_iterate, CFS_VFS_READDIR, file_inode(file), ret,
+	 (struct file *file, struct dir_context *ctx), (file, ctx))
+
 const struct file_operations cfs_dir_fops = {
 	.open		= cfs_dir_open,
 	.release	= cfs_dir_release,
 	.llseek		= cfs_dir_llseek,
 	.read		= generic_read_dir,
-	.iterate_shared	= cfs_iterate,
+	.iterate_shared	= cfs_iterate_op,
 	.fsync		= noop_fsync,	/* a change of names is durable when it returns */
 };

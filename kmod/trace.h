@@ -2,6 +2,7 @@
 /*
  * cubefs: tracepoints (events/cubefs/).
  *
+ * An operation of the VFS is told when it begins and ends, both in its thread: see optrace.h.
  * A request is told three times: queued (in its caller's context), sent (handed to a daemon, again
  * after each daemon death), done (its outcome was told); id joins the three, and the daemon's probes.
  * A packet is told when it is given to its connection and when it came back; req joins the two.
@@ -30,6 +31,20 @@ enum cfs_cache_result {
 	CFS_CACHE_EXPIRED,		/* known, but its time is over or it was changed */
 	CFS_CACHE_ABSENT,		/* not known */
 	CFS_CACHE_ASKED,		/* known and fresh, but the caller wants to be sure: open */
+};
+
+/* Operations of the VFS. */
+enum cfs_vfs {
+	CFS_VFS_OPEN, CFS_VFS_READ, CFS_VFS_WRITE, CFS_VFS_FLUSH, CFS_VFS_FSYNC, CFS_VFS_FALLOCATE,
+	CFS_VFS_LOOKUP, CFS_VFS_GETATTR, CFS_VFS_SETATTR, CFS_VFS_READDIR, CFS_VFS_CREATE,
+	CFS_VFS_UNLINK, CFS_VFS_RMDIR, CFS_VFS_RENAME, CFS_VFS_LINK, CFS_VFS_READLINK,
+	CFS_VFS_TMPFILE, CFS_VFS_GETXATTR, CFS_VFS_SETXATTR,
+};
+
+struct cfs_vfs_op {
+	u64 ino, start_ns;
+	u32 dev;
+	u8 kind;
 };
 
 static inline u32 cfs_trace_dev(const struct cfs_sb *csb)
@@ -62,6 +77,68 @@ static inline u32 cfs_trace_dev(const struct cfs_sb *csb)
 		{ CFS_OP_EVICT, "EVICT" },				\
 		{ CFS_OP_EVENT, "EVENT" },				\
 		{ CFS_OP_TMPFILE, "TMPFILE" })
+
+#define cfs_show_vfs(kind)						\
+	__print_symbolic(kind,						\
+		{ CFS_VFS_OPEN, "open" },				\
+		{ CFS_VFS_READ, "read" },				\
+		{ CFS_VFS_WRITE, "write" },				\
+		{ CFS_VFS_FLUSH, "flush" },				\
+		{ CFS_VFS_FSYNC, "fsync" },				\
+		{ CFS_VFS_FALLOCATE, "fallocate" },			\
+		{ CFS_VFS_LOOKUP, "lookup" },				\
+		{ CFS_VFS_GETATTR, "getattr" },				\
+		{ CFS_VFS_SETATTR, "setattr" },				\
+		{ CFS_VFS_READDIR, "readdir" },				\
+		{ CFS_VFS_CREATE, "create" },				\
+		{ CFS_VFS_UNLINK, "unlink" },				\
+		{ CFS_VFS_RMDIR, "rmdir" },				\
+		{ CFS_VFS_RENAME, "rename" },				\
+		{ CFS_VFS_LINK, "link" },				\
+		{ CFS_VFS_READLINK, "readlink" },			\
+		{ CFS_VFS_TMPFILE, "tmpfile" },				\
+		{ CFS_VFS_GETXATTR, "getxattr" },			\
+		{ CFS_VFS_SETXATTR, "setxattr" })
+
+/* The VFS asks for something; what its thread tells until cfs_op belongs to it. */
+TRACE_EVENT(cfs_op_enter,
+	TP_PROTO(const struct cfs_vfs_op *op),
+	TP_ARGS(op),
+	TP_STRUCT__entry(
+		__field(u64, ino)
+		__field(u32, dev)
+		__field(u8, op)
+	),
+	TP_fast_assign(
+		__entry->ino = op->ino;
+		__entry->dev = op->dev;
+		__entry->op = op->kind;
+	),
+	TP_printk("dev=%#x ino=%llu op=%s", __entry->dev, __entry->ino,
+		  cfs_show_vfs(__entry->op))
+);
+
+/* It got its answer; res: bytes or 0, -errno, -EIOCBQUEUED if it goes on without its caller. */
+TRACE_EVENT(cfs_op,
+	TP_PROTO(const struct cfs_vfs_op *op, long res, u64 latency_ns),
+	TP_ARGS(op, res, latency_ns),
+	TP_STRUCT__entry(
+		__field(u64, ino)
+		__field(u64, latency_ns)
+		__field(s64, res)
+		__field(u32, dev)
+		__field(u8, op)
+	),
+	TP_fast_assign(
+		__entry->ino = op->ino;
+		__entry->latency_ns = latency_ns;
+		__entry->res = res;
+		__entry->dev = op->dev;
+		__entry->op = op->kind;
+	),
+	TP_printk("dev=%#x ino=%llu op=%s res=%lld latency_ns=%llu", __entry->dev, __entry->ino,
+		  cfs_show_vfs(__entry->op), __entry->res, __entry->latency_ns)
+);
 
 DECLARE_EVENT_CLASS(cfs_request,
 	TP_PROTO(const struct cfs_call *call),

@@ -10,6 +10,7 @@
 #include <linux/capability.h>
 #include <linux/xattr.h>
 #include "cfs.h"
+#include "optrace.h"
 
 /**
  * cfs_xattr_call - a call about an extended attribute
@@ -128,22 +129,31 @@ ssize_t cfs_listxattr(struct dentry *dentry, char *list, size_t size)
 	return ret;
 }
 
+CFS_TOLD(static, int, cfs_xattr_get, CFS_VFS_GETXATTR, inode, ret,
+	 (const struct xattr_handler *handler, struct dentry *dentry, struct inode *inode,
+	  const char *name, void *buffer, size_t size),
+	 (handler, dentry, inode, name, buffer, size))
+CFS_TOLD(static, int, cfs_xattr_set, CFS_VFS_SETXATTR, inode, ret,
+	 (const struct xattr_handler *handler, struct mnt_idmap *idmap, struct dentry *dentry,
+	  struct inode *inode, const char *name, const void *value, size_t size, int flags),
+	 (handler, idmap, dentry, inode, name, value, size, flags))
+
 static const struct xattr_handler cfs_xattr_user = {
 	.prefix	= XATTR_USER_PREFIX,
-	.get	= cfs_xattr_get,
-	.set	= cfs_xattr_set,
+	.get	= cfs_xattr_get_op,
+	.set	= cfs_xattr_set_op,
 };
 
 static const struct xattr_handler cfs_xattr_trusted = {
 	.prefix	= XATTR_TRUSTED_PREFIX,
-	.get	= cfs_xattr_get,
-	.set	= cfs_xattr_set,
+	.get	= cfs_xattr_get_op,
+	.set	= cfs_xattr_set_op,
 };
 
 static const struct xattr_handler cfs_xattr_security = {
 	.prefix	= XATTR_SECURITY_PREFIX,
-	.get	= cfs_xattr_get,
-	.set	= cfs_xattr_set,
+	.get	= cfs_xattr_get_op,
+	.set	= cfs_xattr_set_op,
 };
 
 const struct xattr_handler * const cfs_xattr_handlers[] = {

@@ -29,7 +29,7 @@ struct Target {
 };
 
 struct Options {
-  std::vector<std::string> targets, small_targets, groups, daemons;
+  std::vector<std::string> targets, small_targets, groups, names, daemons;
   std::string ceiling, owner, tcp, sink, servers, json;
   Scale scale;
   int rounds = 7;
@@ -84,13 +84,13 @@ class Bench {
     for (const auto& list : {name_workloads(options_.scale), small_file_workloads(options_.scale),
                              large_file_workloads(options_.scale), tree_workloads(options_.scale)})
       for (const Workload& w : list)
-        if (wanted(w.what.group)) workloads_.push_back(w);
+        if (wanted(options_.groups, w.what.group) && wanted(options_.names, w.what.name))
+          workloads_.push_back(w);
     return done;
   }
 
-  bool wanted(const std::string& group) const {
-    const auto& groups = options_.groups;
-    return groups.empty() || std::find(groups.begin(), groups.end(), group) != groups.end();
+  static bool wanted(const std::vector<std::string>& list, const std::string& name) {
+    return list.empty() || std::find(list.begin(), list.end(), name) != list.end();
   }
 
   Result<void> add_targets(const std::vector<std::string>& list, bool small_only) {
@@ -235,6 +235,7 @@ int main(int argc, char** argv) {
                  "one more, only for the groups names and small");
   app.add_option("--group", o.groups, "only this work; may be repeated")
       ->check(CLI::IsMember({"names", "small", "threads", "large", "random", "tree"}));
+  app.add_option("--work", o.names, "only pieces of this name; may be repeated");
   app.add_option("--rounds", o.rounds, "measured rounds")
       ->check(CLI::Range(1, 1000))
       ->take_last()

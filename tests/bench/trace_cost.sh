@@ -9,7 +9,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 B=$PWD/build/release
 CFSCTL=$B/tools/cfsctl/cfsctl
-PASSES=3
+PASSES=2
 
 # measure NAME PASS MODULE CFSD-OPTION: figures of one mount with a daemon of its own
 measure() {
@@ -21,8 +21,8 @@ measure() {
   "$CFSCTL" mount trace@127.0.0.1:17010 /mnt/trace --owner bench --frontend kernel -o attrvalid=100000,lookupvalid=100000
   while [ ! -e /sys/fs/bpf/cubefs/policy ]; do sleep 0.1; done
   [ "$4" = --no-trace ] || until "$CFSCTL" latency >/dev/null 2>&1; do sleep 0.1; done
-  "$B/tests/bench/bench" --target "$name=/mnt/trace" --group names --group large --rounds 3 --files 20 --calls 1000 --mib 8 \
-    --operations 20 --json "$report/trace-$name-$2.json"
+  "$B/tests/bench/bench" --target "$name=/mnt/trace" --work "stat, cached" --work "stat of an absent name" \
+    --work "write 1 MiB, fsync" --work "read 1 MiB, cold" --rounds 5 --calls 1000 --mib 8 --json "$report/trace-$name-$2.json"
   if [ "$4" != --no-trace ]; then
     echo 1 >/proc/sys/kernel/bpf_stats_enabled
     stat /mnt/trace/none-{1..50} >/dev/null 2>&1 || true

@@ -44,6 +44,15 @@ packets_are_traced() {
   return 1
 }
 
+# An operation of the VFS begins and ends in its thread; between them that says what the cache knew and which request was made.
+operations_are_told() {
+  traced stat "$MNT/no-such-name-2"
+  awk '/ stat-.* cfs_op_enter:.* op=lookup/ {s = 1} s == 1 && /cfs_cache:.* name absent/ {s = 2} s == 2 && /request_queued:.* op=LOOKUP/ {s = 3}
+    s == 3 && / stat-.* cfs_op: dev=.* op=lookup res=0 latency_ns=[1-9]/ {s = 4} END {exit s != 4}' "$T/trace" || { cat "$T/trace"; return 1; }
+  traced dd if=/dev/urandom of="$MNT/traced" bs=100k count=1 conv=fsync
+  grep -q 'cfs_op:.* op=write res=102400 ' "$T/trace" && grep -q 'cfs_op:.* op=fsync res=0 ' "$T/trace" || { cat "$T/trace"; return 1; }
+}
+
 cache_hits_are_told() {
   stat "$MNT/traced" >/dev/null && traced stat "$MNT/traced" && grep -q "cfs_cache:.* attr hit" "$T/trace"
 }
@@ -93,19 +102,51 @@ bench_runs_and_leaves_nothing() { "$CFSCTL" bench "$MNT" --size 4 --files 10 && 
 dashboards_name_what_is_served() {
   curl -sf "http://$METRICS/metrics" >"$T/metrics" || return 1
   sed -n 's/^# TYPE \([a-z_]*\) .*/\1/p' "$T/metrics" | sort -u >"$T/names"
-  grep -oh 'cubefs_[a-z_]*' dashboards/* | sed 's/_\(bucket\|sum\|count\)$//' | sort -u | grep -v '^cubefs_client$' >"$T/used"
+  grep -oh 'cubefs_[a-z_]*' dashboards/* | sed 's/_\(bucket\|sum\|count\)$//' | sort -u | grep -v '^cubefs_client$\|^cubefs_fuse_' >"$T/used"
   [ -s "$T/used" ] && [ -z "$(comm -13 "$T/names" "$T/used" | tee /dev/stderr)" ]
 }
 node_latency_is_served() { curl -sf "http://$METRICS/metrics" | grep -q '^cubefs_data_packet_duration_seconds_count{node="[0-9.]*:[0-9]*",kind="append"} [1-9]'; }
 
+# The walkthrough of docs/observability.md: a data node that answers late is found in three commands.
+fault() { curl -sf "http://${CUBEFS_HOST_IP}:17010/mini/fault?$1"; }
+read_cold() { echo 3 >/proc/sys/vm/drop_caches; cat "$MNT"/walk/* >/dev/null; }
+finds_a_slow_node() {
+  local i slow rc=0 pid
+  mkdir "$MNT/walk" || return 1
+  for i in $(seq 12); do head -c 300000 /dev/urandom >"$MNT/walk/$i" || return 1; done
+  sync && read_cold
+  slow=$("$CFSCTL" profile --by node --json | json 'print(max((g["count"], g["name"]) for g in d["groups"] if g["op"] == "read")[1])')
+  fault "action=delay&node=$slow&value=150" || return 1
+  read_cold
+  "$CFSCTL" latency || rc=1
+  "$CFSCTL" trace --slow 100ms --seconds 8 --json >"$T/slow" &
+  pid=$!
+  sleep 2
+  read_cold
+  wait $pid || rc=1
+  "$CFSCTL" profile --by node --json >"$T/nodes"
+  fault "action=delay&node=$slow&value=0" || rc=1
+  python3 - "$slow" "$T/slow" "$T/nodes" <<'PY' || rc=1
+import json, sys
+slow, events, nodes = sys.argv[1], [json.loads(line) for line in open(sys.argv[2])], json.load(open(sys.argv[3]))
+named = {e["node"] for e in events if e["kind"] == "packet" and e["op"] == "read"}
+assert named == {slow}, (slow, named)
+by_p99 = sorted((g["p99_ns"], g["name"]) for g in nodes["groups"] if g["op"] == "read")
+assert by_p99[-1][1] == slow and by_p99[-1][0] > 100e6, (slow, by_p99)
+PY
+  rm -r "$MNT/walk"
+  return $rc
+}
+
 # What a script is started with: probes of the daemon need its process.
 options() { if grep -q '^usdt:' "tools/bpftrace/$1.bt"; then echo "-p $(pgrep -o -x cfsd)"; fi; }
+arguments() { [ "$1" != cfsslow ] || echo 1; }
 # script NAME PATTERN COMMAND...: the bpftrace script shows what the command does. Starting takes ten seconds here.
 script() {
   local name=$1 pattern=$2 pid
   shift 2
   # shellcheck disable=SC2046
-  timeout -s INT 90 bpftrace $(options "$name") "tools/bpftrace/$name.bt" >"$T/$name" 2>&1 &
+  timeout -s INT 90 bpftrace $(options "$name") "tools/bpftrace/$name.bt" $(arguments "$name") >"$T/$name" 2>&1 &
   pid=$!
   for _ in $(seq 300); do
     [ -s "$T/$name" ] && grep -qv '^Attaching' "$T/$name" && break
@@ -120,6 +161,18 @@ script() {
   return 1
 }
 write_file() { dd if=/dev/urandom of="$MNT/traced" bs=300k count=1 conv=fsync; }
+write_for_a_while() { write_file; sleep 7; }
+slow_lookup() {
+  fault 'action=delay&role=meta&index=0&value=50&count=0' && fault 'action=delay&role=meta&index=1&value=50&count=0' &&
+    fault 'action=delay&role=meta&index=2&value=50&count=0'
+  stat "$MNT/none-slow"
+  fault action=clear
+}
+mount_again() {
+  mkdir -p /mnt/observed
+  "$CFSCTL" mount "$(awk -v m="$MNT" '$2 == m {print $1}' /proc/mounts)" /mnt/observed --owner tester --frontend kernel &&
+    "$CFSCTL" umount /mnt/observed
+}
 misses() { stat "$MNT/none-a" "$MNT/none-b"; }
 every_script_parses() {
   local f
@@ -130,6 +183,7 @@ every_script_parses() {
 }
 
 check one-id-joins-a-request one_id_joins_a_request
+check operations-are-told operations_are_told
 check packets-are-traced packets_are_traced
 check cache-hits-are-told cache_hits_are_told
 check profile-process profile_knows_the_process
@@ -142,8 +196,13 @@ check doctor-well doctor_finds_all_well
 check bench bench_runs_and_leaves_nothing
 check metrics-of-nodes node_latency_is_served
 check dashboards-names dashboards_name_what_is_served
+check walkthrough-finds-slow-node finds_a_slow_node
 check bpftrace-scripts-parse every_script_parses
 check bpftrace-latency script cfslatency '@usecs\[4\]' misses
+check bpftrace-operations script cfsops '@usecs\[6\]' misses
+check bpftrace-slow script cfsslow '^[0-9]+ +stat +[0-9]+ +4 +[0-9]+ +-2 +[0-9]{5,}' slow_lookup
+check bpftrace-connections script cfsconns 'mount generation 0 session [0-9]+' mount_again
+check bpftrace-top script cfstop '@bytes\[[0-9]+\]: [0-9]{6}' write_for_a_while
 check bpftrace-nodes script cfsnodes '@usecs\[[0-9]+\]' write_file
 # A lookup (4 of enum cfs_op) asks a meta node with opcode 0x25 (Lookup) and gets 0xF5 (does not exist).
 check bpftrace-meta-requests script cfsrpc '^[0-9]+ +4 +[1-9][0-9]* +0x25 .*:[0-9]+ +245 +0 ' misses

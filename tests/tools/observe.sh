@@ -119,6 +119,20 @@ EOF
 }
 # What FUSE mounts were asked for has latencies by operation.
 fuse_latencies() { metrics | grep -q '^cubefs_fuse_request_duration_seconds_count{op="create"} [1-9]'; }
+# Each bpftrace script has a manual page with an example, a line in the documentation and a test that runs it.
+scripts_have_manuals() {
+  local f name section rc=0
+  for f in tools/bpftrace/*.bt; do
+    name=$(basename "$f" .bt)
+    for section in NAME SYNOPSIS DESCRIPTION EXAMPLES; do
+      grep -q "^\.SH $section$" "tools/bpftrace/man/$name.8" || { echo "$name: no $section"; rc=1; }
+    done
+    grep -q "^| \`$name\.bt" docs/observability.md || { echo "$name: not in docs/observability.md"; rc=1; }
+    grep -q "script $name " tests/kernel/observe.sh || { echo "$name: no test runs it"; rc=1; }
+    command -v man >/dev/null && [ -n "$(man --warnings -l "tools/bpftrace/man/$name.8" 2>&1 >/dev/null)" ] && { echo "$name: warnings of man"; rc=1; }
+  done
+  return $rc
+}
 # page SCHEME: the page in a browser, while something is done on the mount; it shows the mount and the latencies of that.
 page() {
   (while [ ! -e "$T/seen" ]; do echo x >"$T/mnt/page"; cat "$T/mnt/page"; rm "$T/mnt/page"; sleep 0.1; done) >/dev/null 2>&1 &
@@ -134,6 +148,7 @@ all_names_typed() { metrics | awk '/^[a-z]/ { sub(/[{ ].*/, ""); print }' | grep
 refuses_foreign_host() { [ "$(curl -s -o /dev/null -w '%{http_code}' -H 'Host: evil.example' "http://$METRICS/metrics")" = 403 ]; }
 refuses_bad_address() { ! "$CFSD" --foreground --socket "$T/other.sock" --metrics nonsense 2>"$T/err" && grep -q nonsense "$T/err"; }
 
+check scripts-have-manuals scripts_have_manuals
 check promtool-rules promtool check rules dashboards/alerts.yml
 check cluster-up cluster_up
 start cfsd "$CFSD" --foreground --socket "$CFSD_SOCKET" --metrics "$METRICS"

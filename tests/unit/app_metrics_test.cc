@@ -104,7 +104,7 @@ TEST(Metrics, HistogramIsCumulativeAndEndsWithAll) {
 }
 
 TEST(Metrics, FuseRequestsHaveAHistogramOfTheirOwn) {
-  FuseSample lookup{.op = "LOOKUP"};
+  FuseSample lookup{.op = "LOOKUP", .latency = {}};
   lookup.latency.note(0);
   lookup.latency.note(1'500'000);
   lookup.latency.note(1'500'000'000);

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * cubefs: operations of the VFS, told by the tracepoints cfs_op_enter and cfs_op.
+ *
+ * An operation runs in one thread from one event to the other: what this thread tells between them
+ * (cfs_cache, cfs_lookup, cfs_request_queued, cfs_packet_sent of a read) belongs to it. While nobody
+ * listens, an operation costs two no-ops and a jump more.
+ */
+#ifndef CFS_OPTRACE_H
+#define CFS_OPTRACE_H
+
+#include "trace.h"
+
+void cfs_op_begin(struct cfs_vfs_op *op, const struct inode *inode, enum cfs_vfs kind);
+void cfs_op_end(const struct cfs_vfs_op *op, long res);
+
+static inline bool cfs_op_is_traced(void)
+{
+	return trace_cfs_op_enter_enabled() || trace_cfs_op_enabled();
+}
+
+/* name_op(): name() with its events. @res: of `ret`; @inode may be gone when name() returns. */
+#define CFS_TOLD(scope, type, name, kind, inode, res, proto, args)	\
+static noinline type name##_told proto					\
+{									\
+	struct cfs_vfs_op op;						\
+	type ret;							\
+									\
+	cfs_op_begin(&op, inode, kind);					\
+	ret = name args;						\
+	cfs_op_end(&op, res);						\
+	return ret;							\
+}									\
+scope type name##_op proto						\
+{									\
+	return cfs_op_is_traced() ? name##_told args : name args;	\
+}
+
+#endif
