@@ -285,13 +285,22 @@ static void cfs_refresh_lifetime(struct inode *inode, struct cfs_attr *attr)
 	dput(alias);
 }
 
-/* Out of line: what is believed needs none of its stack. */
-static noinline int cfs_refresh_call(struct inode *inode)
+/* Out of line, as the next one: who has fresh attributes needs neither their stack nor registers. */
+static noinline int cfs_refresh_told(struct inode *inode)
+{
+	trace_cfs_cache(inode, CFS_CACHE_ATTR, CFS_CACHE_HIT);
+	return 0;
+}
+
+static noinline int cfs_refresh(struct inode *inode, bool force)
 {
 	struct cfs_attr attr;
 	u64 seq;
 	int ret;
 
+	trace_cfs_cache(inode, CFS_CACHE_ATTR, force ? CFS_CACHE_ASKED : CFS_CACHE_EXPIRED);
+	if (!force && cfs_refresh_cached(inode))
+		return 0;
 	ret = cfs_getattr_call(inode->i_sb, inode->i_ino, &attr, &seq);
 	if (ret)
 		return ret;
@@ -314,12 +323,9 @@ static noinline int cfs_refresh_call(struct inode *inode)
  */
 int cfs_inode_refresh(struct inode *inode, bool force)
 {
-	if (!inode->i_nlink || (!force && cfs_attrs_are_fresh(CFS_I(inode)))) {
-		trace_cfs_cache(inode, CFS_CACHE_ATTR, CFS_CACHE_HIT);
-		return 0;
-	}
-	trace_cfs_cache(inode, CFS_CACHE_ATTR, force ? CFS_CACHE_ASKED : CFS_CACHE_EXPIRED);
-	return !force && cfs_refresh_cached(inode) ? 0 : cfs_refresh_call(inode);
+	if (!inode->i_nlink || (!force && cfs_attrs_are_fresh(CFS_I(inode))))
+		return trace_cfs_cache_enabled() ? cfs_refresh_told(inode) : 0;
+	return cfs_refresh(inode, force);
 }
 
 /**

@@ -362,12 +362,21 @@ static int cfs_revalidate_open(struct inode *inode, unsigned int flags)
 	return ret == -ESTALE ? 0 : ret ?: 1;
 }
 
-/* Out of line: a name that is believed needs none of its stack. */
+/* Out of line, as the next one: a believed name needs neither their stack nor registers. */
+static noinline int cfs_revalidate_told(struct inode *dir, struct inode *inode, unsigned int flags)
+{
+	trace_cfs_cache(dir, CFS_CACHE_NAME, CFS_CACHE_HIT);
+	return cfs_revalidate_open(inode, flags);
+}
+
 static noinline int cfs_revalidate_expired(struct inode *dir, const struct qstr *name,
 					   struct dentry *dentry, unsigned int flags)
 {
 	int ret;
 
+	trace_cfs_cache(dir, CFS_CACHE_NAME, CFS_CACHE_EXPIRED);
+	if (flags & LOOKUP_RCU)
+		return -ECHILD;
 	if (d_really_is_negative(dentry))
 		return 0;
 	ret = cfs_revalidate_cached(dir, name, dentry, flags);
@@ -386,12 +395,10 @@ static int cfs_revalidate(struct inode *dir, const struct qstr *name, struct den
 
 	cfs_note_use(dir);
 	if (cfs_stamp_is_valid(dentry, dir) &&
-	    (inode || !(flags & (LOOKUP_CREATE | LOOKUP_RENAME_TARGET)))) {
-		trace_cfs_cache(dir, CFS_CACHE_NAME, CFS_CACHE_HIT);
-		return cfs_revalidate_open(inode, flags);
-	}
-	trace_cfs_cache(dir, CFS_CACHE_NAME, CFS_CACHE_EXPIRED);
-	return flags & LOOKUP_RCU ? -ECHILD : cfs_revalidate_expired(dir, name, dentry, flags);
+	    (inode || !(flags & (LOOKUP_CREATE | LOOKUP_RENAME_TARGET))))
+		return trace_cfs_cache_enabled() ? cfs_revalidate_told(dir, inode, flags) :
+			cfs_revalidate_open(inode, flags);
+	return cfs_revalidate_expired(dir, name, dentry, flags);
 }
 
 static CFS_D_REVALIDATE_FN(cfs_d_revalidate)

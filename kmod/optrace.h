@@ -21,7 +21,7 @@ static inline bool cfs_op_is_traced(void)
 
 /* name_op(): name() with its events. @res: of `ret`; @inode may be gone when name() returns. */
 #define CFS_TOLD(scope, type, name, kind, inode, res, proto, args)	\
-static noinline type name##_told proto					\
+static noinline long name##_told proto					\
 {									\
 	struct cfs_vfs_op op;						\
 	type ret;							\
@@ -29,11 +29,12 @@ static noinline type name##_told proto					\
 	cfs_op_begin(&op, inode, kind);					\
 	ret = name args;						\
 	cfs_op_end(&op, res);						\
-	return ret;							\
+	return (long)ret;						\
 }									\
 scope type name##_op proto						\
 {									\
-	return cfs_op_is_traced() ? name##_told args : name args;	\
+	return cfs_op_is_traced() ?						\
+		(type)name##_told args : name args;			\
 }
 
 #endif

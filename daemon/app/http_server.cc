@@ -73,7 +73,8 @@ std::string encode(const HttpAnswer& answer, bool with_body) {
       << "Content-Length: " << answer.body.size() << "\r\n"
       << "Cache-Control: no-store\r\n"
       << "X-Content-Type-Options: nosniff\r\n"
-      << "Content-Security-Policy: default-src 'self' 'unsafe-inline'; img-src data:; frame-ancestors 'none'\r\n"
+      << "Content-Security-Policy: default-src 'self' 'unsafe-inline'; img-src data:; "
+         "frame-ancestors 'none'\r\n"
       << "Connection: close\r\n\r\n";
   if (with_body) out << answer.body;
   return out.str();

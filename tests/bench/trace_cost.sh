@@ -9,7 +9,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 B=$PWD/build/release
 CFSCTL=$B/tools/cfsctl/cfsctl
-PASSES=2
+PASSES=1
 
 # measure NAME PASS MODULE CFSD-OPTION: figures of one mount with a daemon of its own
 measure() {
