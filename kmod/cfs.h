@@ -174,7 +174,7 @@ static inline u64 cfs_seq(struct cfs_sb *csb)
 bool cfs_changed_since(struct cfs_sb *csb, u64 ino, u64 seq);
 
 int cfs_getattr_op(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat,
-		u32 request_mask, unsigned int flags);
+		   u32 request_mask, unsigned int flags);
 int cfs_setattr_op(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *ia);
 int cfs_inode_set_mode(struct mnt_idmap *idmap, struct inode *inode, umode_t mode);
 int cfs_permission(struct mnt_idmap *idmap, struct inode *inode, int mask);

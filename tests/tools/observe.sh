@@ -80,13 +80,16 @@ fires_when_down() {
 }
 
 survives_unmount() {
-  local before
+  local before after
   before=$(value "$(series cubefs_meta_requests_total)")
   local name
   name=$(series cubefs_meta_requests_total)
   "$CFSCTL" umount "$T/mnt" || return 1
-  [ -z "$(metrics | grep '^cubefs_mounts{')" ] && [ "$(value "$name")" -ge "$before" ]
+  until_ok 10 no_mounts || { "$CFSCTL" mounts; metrics | grep '^cubefs_mounts'; return 1; }
+  after=$(value "$name")
+  [ "$after" -ge "$before" ] || { echo "$name: $before, then $after"; return 1; }
 }
+no_mounts() { ! metrics | grep -q '^cubefs_mounts{'; }
 
 json() { python3 -c "import json,sys; d=json.load(sys.stdin); $1"; }
 doctor_knows_the_cluster() {
