@@ -107,7 +107,7 @@ enum cfs_op {
 	CFS_OP_SETATTR = 6,	/* inode, setattr                                      cfs_attr; repeat */
 	CFS_OP_READDIR = 7,	/* directory, readdir  name = marker                   cfs_dirent...; repeat */
 	CFS_OP_CREATE = 8,	/* directory, create   name, data = symlink target     cfs_attr */
-	CFS_OP_UNLINK = 9,	/* directory, unlink   name                            cfs_attr of the removed, nlink after it, see CFS_UNLINK_LATER */
+	CFS_OP_UNLINK = 9,	/* directory, unlink   name                            cfs_attr of the removed, nlink after it */
 	CFS_OP_RENAME = 10,	/* directory, rename   name, name2                     cfs_attr of the overwritten, ino 0 if none;
 				 *                                                     entry_valid_ms: of the new name, in any case */
 	CFS_OP_LINK = 11,	/* inode, link         name                            cfs_attr */
