@@ -385,7 +385,10 @@ static bool cfs_link_is_last(struct dentry *dentry)
 	return !d_is_dir(dentry) && d_inode(dentry)->i_nlink == 1 && d_count(dentry) == 1;
 }
 
-/* The answer is there, and with it what becomes of @evict. Returns 0 or -errno, @attr is filled. */
+/*
+ * The answer is there, or none will come: what was asked before is old in any case. Returns 0, then
+ * @attr is filled and @evict knows what it owes, or -errno.
+ */
 static int cfs_unlink_answered(struct cfs_call *call, struct cfs_call *evict, struct cfs_attr *attr)
 {
 	int ret = cfs_call_fixed(call, attr, sizeof(*attr));
@@ -447,8 +450,9 @@ static int cfs_remove(struct inode *dir, struct dentry *dentry, u32 flags)
 	if (call->done) {		/* cfs_unlink_late() has @evict and @inode */
 		evict = NULL;
 	} else {
-		if (ret >= 0)
-			ret = cfs_unlink_answered(call, evict, &attr);
+		int err = cfs_unlink_answered(call, evict, &attr);
+
+		ret = ret < 0 ? ret : err;
 		cfs_inode_release(inode);
 	}
 	if (ret < 0) {

@@ -98,6 +98,20 @@ void link_left_to_eviction() {
   EXPECT(wait_until(5, [&] { return left() == before + 2; }) && all_taken());
 }
 
+/// A removal may have been done although its answer is an error: what others asked before it ended is not believed.
+void failed_removal_is_a_change() {
+  EXPECT(touch(at("odd")) == 0);
+  EXPECT_ERR(ENOENT, access(at("nothing").c_str(), F_OK));
+  const uint64_t before = ctl().last_lookup.seq;
+  ctl().bad_op = CFS_OP_UNLINK;
+  ctl().bad = Bad::kInsaneRes;
+  EXPECT_ERR(EPROTO, unlink(at("odd").c_str()));
+  ctl().bad = Bad::kNone;
+  EXPECT_ERR(ENOENT, access(at("nothing either").c_str(), F_OK));
+  EXPECT(ctl().last_lookup.seq ==
+         before + 4);  // directory and inode, before it was sent and after it ended
+}
+
 void open_and_deleted() {
   uint64_t evicted = ctl().seen[CFS_OP_EVICT];
   int fd = open(at("gone").c_str(), O_RDWR | O_CREAT, 0600);
@@ -226,6 +240,7 @@ void run_names_tests() {
   run("makes names", makes_names);
   run("links and counts", links_and_counts);
   run("link left to eviction", link_left_to_eviction);
+  run("failed removal is a change", failed_removal_is_a_change);
   run("open and deleted", open_and_deleted);
   run("attributes", attributes);
   run("group of directory", group_of_directory);
