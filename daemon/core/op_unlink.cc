@@ -319,22 +319,23 @@ Task<Result<Attr>> UnlinkOp::resume_tx() {
 EvictLinkOp::EvictLinkOp(MetaOps& ops, Progress& progress, Ino ino)
     : NameOp(ops, progress, ProgressOp::kEvictLink, fingerprint({ino}, {})), ino_(ino) {}
 
+Result<Attr> EvictLinkOp::keep_link(const Error& why) {
+  if (!ends_here(why)) spdlog::warn("evict: inode {} keeps a link too many: {}", ino_, why.text());
+  return fail(why);
+}
+
 Task<Result<Attr>> EvictLinkOp::run() {
   ProgressRecord& r = log_.record();
   if (log_.found() == Step::kDone) co_return Attr{.ino = ino_, .nlink = r.nlink};
   if (log_.found() != Step::kUnlinkSent) {
     Result<std::uint64_t> uniq = co_await ops_.uniq_id(ino_);
-    if (!uniq.ok()) co_return fail(uniq.error());
+    if (!uniq.ok()) co_return keep_link(uniq.error());
     r.ino = ino_;
     r.uniq_unlink = *uniq;
     if (!log_.write(Step::kUnlinkSent)) co_return stopped();
   }
   Result<Attr> left = co_await take_link(ino_, r.uniq_unlink, Step::kUnlinkSent);
-  if (!left.ok() && ends_here(left.error())) co_return left;
-  if (!left.ok()) {
-    spdlog::warn("evict: inode {} keeps a link too many: {}", ino_, left.error().text());
-    co_return fail(left.error());
-  }
+  if (!left.ok()) co_return keep_link(left.error());
   if (left->nlink == 0) (void)co_await ops_.evict(ino_);
   co_return succeed(*left);
 }

@@ -69,6 +69,8 @@ class EvictLinkOp final : NameOp {
   Task<Result<Attr>> run();
 
  private:
+  Result<Attr> keep_link(const Error& why);
+
   Ino ino_;
 };
 
