@@ -25,11 +25,11 @@ measure() {
     --work "write 1 MiB, fsync" --work "read 1 MiB, cold" --rounds 5 --calls 1000 --mib 8 --json "$report/trace-$name-$2.json"
   if [ "$4" != --no-trace ]; then
     echo 1 >/proc/sys/kernel/bpf_stats_enabled
-    stat /mnt/trace/none-{1..50} >/dev/null 2>&1 || true
+    if stat /mnt/trace/none-{1..50} >/dev/null 2>&1; then echo "absent names are there" >&2; exit 1; fi
     dd if=/dev/zero of=/mnt/trace/some bs=1M count=4 conv=fsync 2>/dev/null
     dd if=/mnt/trace/some of=/dev/null bs=1M iflag=direct 2>/dev/null
     echo 0 >/proc/sys/kernel/bpf_stats_enabled
-    bpftool prog show --json >"$report/programs-$2.json" || true
+    bpftool prog show --json >"$report/programs-$2.json"
     rm /mnt/trace/some
   fi
   "$CFSCTL" umount /mnt/trace
