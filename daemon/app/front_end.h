@@ -64,8 +64,9 @@ struct FuseOptions {
   std::vector<std::string> flags;  ///< noatime, nodev, noexec, nosuid...: passed to the mount
   /// Called once on the loop when the mount ended from outside (umount(8)); stop() is still due.
   std::function<void()> ended;
-  /// Called on the loop for each request whose work is done: operation, its time in ns.
-  std::function<void(const std::string&, std::uint64_t)> answered;
+  /// Called on the loop for each request whose work is done: operation, its time in ns, whether it
+  /// was answered with an errno.
+  std::function<void(const std::string&, std::uint64_t, bool)> answered;
 };
 
 }  // namespace cfs

@@ -36,7 +36,9 @@ Task<Result<void>> FuseMounts::mount(std::string config, MountPoint at, FuseOpti
     co_return volume.error();
   }
   options.ended = [this, path] { loop_.spawn(end(path)); };
-  options.answered = [this](const std::string& op, std::uint64_t ns) { latencies_[op].note(ns); };
+  options.answered = [this](const std::string& op, std::uint64_t ns, bool failed) {
+    latencies_[op].note(ns, failed);
+  };
   auto front = factory_(loop_, *volume, at, options);
   if (!front) {
     mounts_.erase(path);

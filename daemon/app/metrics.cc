@@ -261,6 +261,10 @@ void add_fuse(Families& out, const std::vector<FuseSample>& all) {
     out.histogram("cubefs_fuse_request_duration_seconds",
                   "Requests of FUSE mounts, from their arrival in cfsd to the end of the work.",
                   one.latency, {{"op", lower(one.op)}});
+    out.counter(
+        "cubefs_fuse_request_errors_total",
+        "Requests of FUSE mounts that were answered with an errno, such as ENOENT of a lookup.",
+        static_cast<double>(one.latency.sum.errors), {{"op", lower(one.op)}});
   }
 }
 

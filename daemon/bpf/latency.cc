@@ -17,8 +17,9 @@ void OpLatency::add(const cfs_trace_op& cpu) {
   for (unsigned i = 0; i < CFS_TRACE_BUCKETS; ++i) sum.bucket[i] += cpu.bucket[i];
 }
 
-void OpLatency::note(std::uint64_t ns) {
+void OpLatency::note(std::uint64_t ns, bool failed) {
   ++sum.count;
+  sum.errors += failed ? 1 : 0;
   sum.total_ns += ns;
   sum.max_ns = std::max<std::uint64_t>(sum.max_ns, ns);
   ++sum.bucket[ns == 0 ? 0 : std::bit_width(ns) - 1];

@@ -19,7 +19,7 @@ struct OpLatency {
   /// Adds what one more CPU saw.
   void add(const cfs_trace_op& cpu);
   /// One more request, measured by ourselves.
-  void note(std::uint64_t ns);
+  void note(std::uint64_t ns, bool failed = false);
   /// Latency that `percent` of the requests did not exceed, in ns; 0 without requests. Within its
   /// bucket a request is assumed evenly spread, so the error is below a factor of two; never more
   /// than the greatest latency seen.

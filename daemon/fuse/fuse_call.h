@@ -28,7 +28,13 @@ class FuseCall : public std::enable_shared_from_this<FuseCall> {
   /// Loop::now_ms() when the request came: what it will be told is at least that new.
   [[nodiscard]] std::int64_t asked_ms() const { return asked_ms_; }
 
-  int err(int code) { return once(fuse_reply_err, code); }
+  /// It was answered with an errno, or not at all.
+  [[nodiscard]] bool failed() const { return failed_ || req_ != nullptr; }
+
+  int err(int code) {
+    if (req_ != nullptr) failed_ = code != 0;
+    return once(fuse_reply_err, code);
+  }
   int entry(const fuse_entry_param& e) { return once(fuse_reply_entry, &e); }
   int create(const fuse_entry_param& e, const fuse_file_info& fi) {
     return once(fuse_reply_create, &e, &fi);
@@ -52,6 +58,7 @@ class FuseCall : public std::enable_shared_from_this<FuseCall> {
 
   Loop& loop_;
   fuse_req_t req_;
+  bool failed_ = false;
   const std::int64_t asked_ms_ = Loop::now_ms();
   const pid_t pid_;  ///< thread that waits; 0: in a namespace we do not see
 };

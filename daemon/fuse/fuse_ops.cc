@@ -542,7 +542,7 @@ void on_init(void* data, fuse_conn_info* conn) {
 
 void on_lookup(fuse_req_t r, fuse_ino_t p, const char* n) {
   FuseSession& s = session(r);
-  s.run("LOOKUP", s.ino(p), do_lookup(&s, s.call(r), s.ino(p), n));
+  s.run("LOOKUP", s.ino(p), r, do_lookup, s.ino(p), n);
 }
 void on_forget(fuse_req_t r, fuse_ino_t i, std::uint64_t count) {
   session(r).forget(session(r).ino(i), count);
@@ -554,15 +554,15 @@ void on_forget_multi(fuse_req_t r, std::size_t n, fuse_forget_data* f) {
 }
 void on_getattr(fuse_req_t r, fuse_ino_t i, fuse_file_info* /*fi*/) {
   FuseSession& s = session(r);
-  s.run("GETATTR", s.ino(i), do_getattr(&s, s.call(r), s.ino(i)));
+  s.run("GETATTR", s.ino(i), r, do_getattr, s.ino(i));
 }
 void on_setattr(fuse_req_t r, fuse_ino_t i, struct stat* st, int to_set, fuse_file_info* /*fi*/) {
   FuseSession& s = session(r);
-  s.run("SETATTR", s.ino(i), do_setattr(&s, s.call(r), s.ino(i), *st, to_set));
+  s.run("SETATTR", s.ino(i), r, do_setattr, s.ino(i), *st, to_set);
 }
 void on_readlink(fuse_req_t r, fuse_ino_t i) {
   FuseSession& s = session(r);
-  s.run("READLINK", s.ino(i), do_readlink(&s, s.call(r), s.ino(i)));
+  s.run("READLINK", s.ino(i), r, do_readlink, s.ino(i));
 }
 void on_mknod(fuse_req_t r, fuse_ino_t p, const char* n, mode_t mode, dev_t rdev) {
   FuseSession& s = session(r);
@@ -570,24 +570,24 @@ void on_mknod(fuse_req_t r, fuse_ino_t p, const char* n, mode_t mode, dev_t rdev
     fuse_reply_err(r, EPERM);
     return;
   }
-  s.run("CREATE", s.ino(p), do_make(&s, s.call(r), s.ino(p), n, mode, {}, maker(r)));
+  s.run("CREATE", s.ino(p), r, do_make, s.ino(p), n, mode, std::string(), maker(r));
 }
 void on_mkdir(fuse_req_t r, fuse_ino_t p, const char* n, mode_t mode) {
   FuseSession& s = session(r);
-  s.run("CREATE", s.ino(p),
-        do_make(&s, s.call(r), s.ino(p), n, S_IFDIR | (mode & 07777), {}, maker(r)));
+  s.run("CREATE", s.ino(p), r, do_make, s.ino(p), n, S_IFDIR | (mode & 07777), std::string(),
+        maker(r));
 }
 void on_symlink(fuse_req_t r, const char* target, fuse_ino_t p, const char* n) {
   FuseSession& s = session(r);
-  s.run("CREATE", s.ino(p), do_make(&s, s.call(r), s.ino(p), n, S_IFLNK | 0777, target, maker(r)));
+  s.run("CREATE", s.ino(p), r, do_make, s.ino(p), n, S_IFLNK | 0777, target, maker(r));
 }
 void on_unlink(fuse_req_t r, fuse_ino_t p, const char* n) {
   FuseSession& s = session(r);
-  s.run("UNLINK", s.ino(p), do_unlink(&s, s.call(r), s.ino(p), n, false));
+  s.run("UNLINK", s.ino(p), r, do_unlink, s.ino(p), n, false);
 }
 void on_rmdir(fuse_req_t r, fuse_ino_t p, const char* n) {
   FuseSession& s = session(r);
-  s.run("UNLINK", s.ino(p), do_unlink(&s, s.call(r), s.ino(p), n, true));
+  s.run("UNLINK", s.ino(p), r, do_unlink, s.ino(p), n, true);
 }
 void on_rename(fuse_req_t r, fuse_ino_t p, const char* n, fuse_ino_t np, const char* nn,
                unsigned flags) {
@@ -596,44 +596,44 @@ void on_rename(fuse_req_t r, fuse_ino_t p, const char* n, fuse_ino_t np, const c
     fuse_reply_err(r, EINVAL);
     return;
   }
-  s.run("RENAME", s.ino(p), do_rename(&s, s.call(r), s.ino(p), n, s.ino(np), nn, flags != 0));
+  s.run("RENAME", s.ino(p), r, do_rename, s.ino(p), n, s.ino(np), nn, flags != 0);
 }
 void on_link(fuse_req_t r, fuse_ino_t i, fuse_ino_t p, const char* n) {
   FuseSession& s = session(r);
-  s.run("LINK", s.ino(i), do_link(&s, s.call(r), s.ino(i), s.ino(p), n));
+  s.run("LINK", s.ino(i), r, do_link, s.ino(i), s.ino(p), n);
 }
 void on_open(fuse_req_t r, fuse_ino_t i, fuse_file_info* fi) {
   FuseSession& s = session(r);
-  s.run("OPEN", s.ino(i), do_open(&s, s.call(r), s.ino(i), caller(r), *fi));
+  s.run("OPEN", s.ino(i), r, do_open, s.ino(i), caller(r), *fi);
 }
 void on_create(fuse_req_t r, fuse_ino_t p, const char* n, mode_t mode, fuse_file_info* fi) {
   FuseSession& s = session(r);
-  s.run("CREATE", s.ino(p),
-        do_create(&s, s.call(r), s.ino(p), n, S_IFREG | (mode & 07777), maker(r), *fi));
+  s.run("CREATE", s.ino(p), r, do_create, s.ino(p), n, S_IFREG | (mode & 07777), maker(r), *fi);
 }
 void on_read(fuse_req_t r, fuse_ino_t i, std::size_t size, off_t off, fuse_file_info* /*fi*/) {
   FuseSession& s = session(r);
-  s.run("READ", s.ino(i), do_read(&s, s.call(r), s.ino(i), size, off));
+  s.run("READ", s.ino(i), r, do_read, s.ino(i), size, off);
 }
 void on_write(fuse_req_t r, fuse_ino_t i, const char* buf, std::size_t size, off_t off,
               fuse_file_info* /*fi*/) {
   FuseSession& s = session(r);
-  s.run("WRITE", s.ino(i), do_write(&s, s.call(r), s.ino(i), std::string(buf, size), off));
+  s.run("WRITE", s.ino(i), r, do_write, s.ino(i), std::string(buf, size), off);
 }
 void on_flush(fuse_req_t r, fuse_ino_t i, fuse_file_info* /*fi*/) {
   FuseSession& s = session(r);
-  s.run("FLUSH", s.ino(i), do_flush(&s, s.call(r), s.ino(i)));
+  s.run("FLUSH", s.ino(i), r, do_flush, s.ino(i));
 }
 void on_release(fuse_req_t r, fuse_ino_t i, fuse_file_info* /*fi*/) {
   FuseSession& s = session(r);
-  s.run("RELEASE", s.ino(i), do_release(&s, s.call(r), s.ino(i)));
+  s.run("RELEASE", s.ino(i), r, do_release, s.ino(i));
 }
 void on_fsync(fuse_req_t r, fuse_ino_t i, int /*datasync*/, fuse_file_info* /*fi*/) {
   FuseSession& s = session(r);
-  s.run("FSYNC", s.ino(i), do_flush(&s, s.call(r), s.ino(i)));
+  s.run("FSYNC", s.ino(i), r, do_flush, s.ino(i));
 }
 /// Shared: the task of a killed reader may outlive the handle.
 std::shared_ptr<DirHandle> dir_handle(const fuse_file_info* fi) {
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): libfuse keeps handles as numbers
   return *reinterpret_cast<std::shared_ptr<DirHandle>*>(fi->fh);
 }
 void on_opendir(fuse_req_t r, fuse_ino_t i, fuse_file_info* fi) {
@@ -645,18 +645,17 @@ void on_opendir(fuse_req_t r, fuse_ino_t i, fuse_file_info* fi) {
 void on_readdir(fuse_req_t r, fuse_ino_t i, std::size_t size, off_t off, fuse_file_info* fi) {
   FuseSession& s = session(r);
   const std::shared_ptr<DirHandle> dir = dir_handle(fi);
-  s.run("READDIR", s.ino(i),
-        do_readdir(&s, s.call(r), dir, std::min(size, kMaxIo), static_cast<std::uint64_t>(off),
-                   false));
+  s.run("READDIR", s.ino(i), r, do_readdir, dir, std::min(size, kMaxIo),
+        static_cast<std::uint64_t>(off), false);
 }
 void on_readdirplus(fuse_req_t r, fuse_ino_t i, std::size_t size, off_t off, fuse_file_info* fi) {
   FuseSession& s = session(r);
   const std::shared_ptr<DirHandle> dir = dir_handle(fi);
-  s.run("READDIR", s.ino(i),
-        do_readdir(&s, s.call(r), dir, std::min(size, kMaxIo), static_cast<std::uint64_t>(off),
-                   true));
+  s.run("READDIR", s.ino(i), r, do_readdir, dir, std::min(size, kMaxIo),
+        static_cast<std::uint64_t>(off), true);
 }
 void on_releasedir(fuse_req_t r, fuse_ino_t /*i*/, fuse_file_info* fi) {
+  // NOLINTNEXTLINE(performance-no-int-to-ptr)
   delete reinterpret_cast<std::shared_ptr<DirHandle>*>(fi->fh);
   fuse_reply_err(r, 0);
 }
@@ -665,7 +664,7 @@ void on_fsyncdir(fuse_req_t r, fuse_ino_t /*i*/, int /*datasync*/, fuse_file_inf
 }
 void on_statfs(fuse_req_t r, fuse_ino_t i) {
   FuseSession& s = session(r);
-  s.run("STATFS", s.ino(i), do_statfs(&s, s.call(r)));
+  s.run("STATFS", s.ino(i), r, do_statfs);
 }
 void on_setxattr(fuse_req_t r, fuse_ino_t i, const char* n, const char* v, std::size_t size,
                  int flags) {
@@ -675,11 +674,11 @@ void on_setxattr(fuse_req_t r, fuse_ino_t i, const char* n, const char* v, std::
   }
   FuseSession& s = session(r);
   if (n == std::string_view(kAclAccess)) {
-    s.run("SETXATTR", s.ino(i),
-          do_set_acl(&s, s.call(r), s.ino(i), std::string(v, size), caller(r), groups_of(r)));
+    s.run("SETXATTR", s.ino(i), r, do_set_acl, s.ino(i), std::string(v, size), caller(r),
+          groups_of(r));
     return;
   }
-  s.run("SETXATTR", s.ino(i), do_setxattr(&s, s.call(r), s.ino(i), n, std::string(v, size), flags));
+  s.run("SETXATTR", s.ino(i), r, do_setxattr, s.ino(i), n, std::string(v, size), flags);
 }
 void on_getxattr(fuse_req_t r, fuse_ino_t i, const char* n, std::size_t size) {
   if (const int refused = xattr_name_refused(session(r), n, false)) {
@@ -687,11 +686,11 @@ void on_getxattr(fuse_req_t r, fuse_ino_t i, const char* n, std::size_t size) {
     return;
   }
   FuseSession& s = session(r);
-  s.run("GETXATTR", s.ino(i), do_getxattr(&s, s.call(r), s.ino(i), n, size));
+  s.run("GETXATTR", s.ino(i), r, do_getxattr, s.ino(i), n, size);
 }
 void on_listxattr(fuse_req_t r, fuse_ino_t i, std::size_t size) {
   FuseSession& s = session(r);
-  s.run("LISTXATTR", s.ino(i), do_listxattr(&s, s.call(r), s.ino(i), caller(r), size));
+  s.run("LISTXATTR", s.ino(i), r, do_listxattr, s.ino(i), caller(r), size);
 }
 void on_removexattr(fuse_req_t r, fuse_ino_t i, const char* n) {
   if (const int refused = xattr_name_refused(session(r), n, false)) {
@@ -699,7 +698,7 @@ void on_removexattr(fuse_req_t r, fuse_ino_t i, const char* n) {
     return;
   }
   FuseSession& s = session(r);
-  s.run("REMOVEXATTR", s.ino(i), do_removexattr(&s, s.call(r), s.ino(i), n));
+  s.run("REMOVEXATTR", s.ino(i), r, do_removexattr, s.ino(i), n);
 }
 
 fuse_lowlevel_ops make_operations() {

@@ -124,21 +124,25 @@ std::vector<InFlight> FuseSession::in_flight() const {
   return out;
 }
 
-void FuseSession::run(const char* op, Ino subject, Task<void> task) {
+void FuseSession::start(const char* op, Ino subject, std::shared_ptr<FuseCall> call,
+                        Task<void> task) {
   InFlight r;
   r.id = next_request_++;
   r.op = op;
   r.ino = subject;
   r.since_ms = Loop::now_ms();
   running_[r.id] = r;
-  loop_.spawn(tracked(r.id, op, std::move(task)));
+  loop_.spawn(tracked(r.id, op, std::move(call), std::move(task)));
 }
 
-Task<void> FuseSession::tracked(std::uint64_t id, const char* op, Task<void> task) {
+Task<void> FuseSession::tracked(std::uint64_t id, const char* op, std::shared_ptr<FuseCall> call,
+                                Task<void> task) {
   const auto began = std::chrono::steady_clock::now();
   co_await std::move(task).until(volume_->deadline_ms());
   const std::chrono::nanoseconds took = std::chrono::steady_clock::now() - began;
-  if (options_.answered) options_.answered(op, static_cast<std::uint64_t>(took.count()));
+  if (options_.answered) {
+    options_.answered(op, static_cast<std::uint64_t>(took.count()), call && call->failed());
+  }
   running_.erase(id);
   if (running_.empty()) idle_.set();
 }
@@ -250,7 +254,7 @@ void FuseSession::forget(Ino i, std::uint64_t count) {
   if (found->second.lookups != 0) return;
   known_.erase(found);
   no_default_acl_until_ms_.erase(i);
-  if (orphans_.erase(i) != 0) run("EVICT", i, evict(i));
+  if (orphans_.erase(i) != 0) start("EVICT", i, nullptr, evict(i));
 }
 
 bool FuseSession::without_default_acl(Ino dir) const {
@@ -273,7 +277,7 @@ void FuseSession::orphan(const Attr& removed) {
   if (known_.count(removed.ino) != 0) {
     orphans_.insert(removed.ino);
   } else {
-    run("EVICT", removed.ino, evict(removed.ino));
+    start("EVICT", removed.ino, nullptr, evict(removed.ino));
   }
 }
 

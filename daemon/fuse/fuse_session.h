@@ -80,10 +80,13 @@ class FuseSession final : public FrontEnd {
   /// Before and after a default ACL is set here.
   void change_default_acl(Ino dir);
 
-  /// The request as an object that answers it once.
-  std::shared_ptr<FuseCall> call(fuse_req_t req);
-  /// Run a request: counted, listed, awaited by stop().
-  void run(const char* op, Ino subject, Task<void> task);
+  /// Run a request: counted, listed, awaited by stop(). `work` gets the session, the request as an
+  /// object that answers it once, and `args`.
+  template <class Work, class... Args>
+  void run(const char* op, Ino subject, fuse_req_t req, Work work, Args&&... args) {
+    const std::shared_ptr<FuseCall> answer = call(req);
+    start(op, subject, answer, work(this, answer, std::forward<Args>(args)...));
+  }
   /// `asked_ms`: when the server was asked for the attributes, at the earliest. A size from before
   /// a change that was made here must not reach the kernel: it would cut its pages, and appends
   /// would go to the old end. The kernel compares only with changes that it knows to be later.
@@ -134,7 +137,11 @@ class FuseSession final : public FrontEnd {
   [[nodiscard]] std::optional<std::uint64_t> size_against(Ino i, std::int64_t asked_ms) const;
   static Version version_of(const Attr& a) { return {a.gen, a.size, a.mtime}; }
   Task<void> pump();
-  Task<void> tracked(std::uint64_t id, const char* op, Task<void> task);
+  std::shared_ptr<FuseCall> call(fuse_req_t req);
+  /// call: nullptr for work that nobody asked for
+  void start(const char* op, Ino subject, std::shared_ptr<FuseCall> call, Task<void> task);
+  Task<void> tracked(std::uint64_t id, const char* op, std::shared_ptr<FuseCall> call,
+                     Task<void> task);
   Task<void> evict(Ino i);
 
   Loop& loop_;

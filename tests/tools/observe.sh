@@ -120,8 +120,22 @@ EOF
     grep -q "in /mnt" "$T/report/cfsd.log" && ! "$CFSCTL" report --output "$T/report.tar.gz" 2>/dev/null &&
     ! grep -r VERYSECRET "$T/report" && grep -q '"vol1@' "$T/report/mounts.json" && [ "$(stat -c %a "$T/report.tar.gz")" = 600 ]
 }
-# What FUSE mounts were asked for has latencies by operation.
+# What FUSE mounts were asked for has latencies by operation, and what was refused is counted.
 fuse_latencies() { metrics | grep -q '^cubefs_fuse_request_duration_seconds_count{op="create"} [1-9]'; }
+fuse_errors() {
+  local before after op
+  for op in lookup rename; do
+    before=$(value "cubefs_fuse_request_errors_total{op=\"$op\"}")
+    case $op in
+      lookup) stat "$T/mnt/no-such-name" ;;
+      rename) mkdir -p "$T/mnt/full/a" "$T/mnt/empty" && mv -T "$T/mnt/empty" "$T/mnt/full" ;;
+    esac 2>/dev/null && return 1
+    after=$(value "cubefs_fuse_request_errors_total{op=\"$op\"}")
+    [ "${after:-0}" -gt "${before:-0}" ] || { echo "$op failed, errors: $before, then $after"; return 1; }
+  done
+  before=$(value 'cubefs_fuse_request_errors_total{op="getattr"}')
+  stat "$T/mnt/full" >/dev/null && [ "$(value 'cubefs_fuse_request_errors_total{op="getattr"}')" = "$before" ]
+}
 # Each bpftrace script has a manual page with an example, a line in the documentation and a test that runs it.
 scripts_have_manuals() {
   local f name section rc=0
@@ -131,7 +145,7 @@ scripts_have_manuals() {
       grep -q "^\.SH $section$" "tools/bpftrace/man/$name.8" || { echo "$name: no $section"; rc=1; }
     done
     grep -q "^| \`$name\.bt" docs/observability.md || { echo "$name: not in docs/observability.md"; rc=1; }
-    grep -q "script $name " tests/kernel/observe.sh || { echo "$name: no test runs it"; rc=1; }
+    grep -Eq "script(_with [a-z_]+)? $name " tests/kernel/observe.sh || { echo "$name: no test runs it"; rc=1; }
     command -v man >/dev/null && [ -n "$(man --warnings -l "tools/bpftrace/man/$name.8" 2>&1 >/dev/null)" ] && { echo "$name: warnings of man"; rc=1; }
   done
   return $rc
@@ -164,6 +178,7 @@ check bad-address-refused refuses_bad_address
 check requests-counted requests_grow
 check status-page sh -c "curl -sf 'http://$METRICS/' | grep -q '<title>CubeFS client</title>'"
 check fuse-latencies fuse_latencies
+check fuse-errors fuse_errors
 if command -v chromedriver >/dev/null && { command -v chromium || command -v chromium-browser; } >/dev/null; then
   for scheme in light dark; do check "page-in-browser-$scheme" page $scheme; done
 else

@@ -106,7 +106,7 @@ TEST(Metrics, HistogramIsCumulativeAndEndsWithAll) {
 TEST(Metrics, FuseRequestsHaveAHistogramOfTheirOwn) {
   FuseSample lookup{.op = "LOOKUP", .latency = {}};
   lookup.latency.note(0);
-  lookup.latency.note(1'500'000);
+  lookup.latency.note(1'500'000, true);
   lookup.latency.note(1'500'000'000);
   MetricsSample sample;
   sample.fuse = {lookup};
@@ -115,6 +115,7 @@ TEST(Metrics, FuseRequestsHaveAHistogramOfTheirOwn) {
   EXPECT_EQ(lookups_within(text, 0.002097152), 2);
   EXPECT_EQ(value_of(text, R"(cubefs_fuse_request_duration_seconds_count{op="lookup"})"), 3);
   EXPECT_EQ(value_of(text, R"(cubefs_fuse_request_duration_seconds_sum{op="lookup"})"), 1.5015);
+  EXPECT_EQ(value_of(text, R"(cubefs_fuse_request_errors_total{op="lookup"})"), 1);
 }
 
 TEST(Metrics, CacheAnswersAndHedgesAreCounted) {
