@@ -16,6 +16,8 @@
 #include <chrono>
 #include <mutex>
 
+#include "daemon/app/log_format.h"
+
 namespace cfs {
 namespace {
 
@@ -101,13 +103,14 @@ Result<void> set_log_level(const std::string& level) {
   return {};
 }
 
-Result<void> set_up_log(const std::string& target, const std::string& level, bool foreground) {
+Result<void> set_up_log(const std::string& target, const std::string& format,
+                        const std::string& level, bool foreground) {
   const auto sink = make_sink(target, foreground);
   if (!sink) return sink.error();
   auto logger = std::make_shared<spdlog::logger>("cfsd", rate_limited(*sink));
   logger->set_level(spdlog::level::from_str(level == "error" ? "err" : level));
   logger->flush_on(spdlog::level::info);
-  logger->set_pattern("%Y-%m-%d %H:%M:%S.%e %P %L %v");
+  logger->set_formatter(log_formatter(format, target.empty() && foreground && stderr_is_journal()));
   spdlog::set_default_logger(std::move(logger));
   return {};
 }

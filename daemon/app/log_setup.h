@@ -30,7 +30,9 @@ struct LogRate {
 /// At run time, from any thread; EINVAL for a word that is no level.
 Result<void> set_log_level(const std::string& level);
 
-/// `target` as Options::log_file; `foreground` decides what empty means.
-Result<void> set_up_log(const std::string& target, const std::string& level, bool foreground);
+/// `target` as Options::log_file, `format` as Options::log_format; `foreground` decides what an empty
+/// target means.
+Result<void> set_up_log(const std::string& target, const std::string& format,
+                        const std::string& level, bool foreground);
 
 }  // namespace cfs

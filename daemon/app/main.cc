@@ -59,7 +59,8 @@ using Next = std::optional<cfs::Successor>;
 
 /// Everything between "this process is the daemon" and its end: the daemon that follows, if one is to.
 cfs::Result<Next> serve(const cfs::Options& options, cfs::InstanceLock& lock, Starter& starter) {
-  const auto log = cfs::set_up_log(options.log_file, options.log_level, options.foreground);
+  const auto log =
+      cfs::set_up_log(options.log_file, options.log_format, options.log_level, options.foreground);
   if (!log) return log.error();
   if (starter.before) {
     const auto known = cfs::KernelChannel::check_abi();

@@ -27,6 +27,10 @@ ParsedOptions parse_options(int argc, char** argv) {
   cli.add_option("--log-level", options.log_level, "What is logged")
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
       ->capture_default_str();
+  cli.add_option("--log-format", options.log_format,
+                 "Lines of stderr or the file: for people (journald gets levels), or JSON objects")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
   cli.add_option(
       "--log-file", options.log_file,
       "File, or 'syslog'; default: stderr in the foreground or if it is a file, else syslog");

@@ -19,6 +19,7 @@ struct Options {
   std::string socket = admin::kDefaultSocket;
   bool foreground = false;
   std::string log_level = "info";
+  std::string log_format = "text";
   std::string
       log_file;  ///< "syslog"; empty: stderr in the foreground or when it is a file, else syslog
   std::string pid_file;

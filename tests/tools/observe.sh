@@ -108,6 +108,28 @@ bench_leaves_nothing() {
 log_level_changes() {
   "$CFSCTL" log-level debug --json | json 'assert d["level"] == "debug"' && "$CFSCTL" log-level info && ! "$CFSCTL" log-level loud 2>/dev/null
 }
+# The level decides about the next line: a mount is told at info, not at warn.
+log_level_has_effect() {
+  mkdir -p "$T/second"
+  "$CFSCTL" log-level warn && "$CFSCTL" mount "vol1@$MASTER" "$T/second" --owner alice --frontend fuse && "$CFSCTL" log-level info &&
+    "$CFSCTL" umount "$T/second" && until_ok 10 grep -q "$T/second: unmounted" "$T/cfsd.log" && ! grep -q "$T/second: volume" "$T/cfsd.log"
+}
+# What proves the owner to the masters (the MD5 sum of its name) is in no line, also when masters refuse or are away, at any level.
+log_has_no_secrets() {
+  local owner
+  "$CFSCTL" log-level trace || return 1
+  "$CFSCTL" mount "vol1@$MASTER" "$T/second" --owner mallory --frontend fuse >"$T/refused" 2>&1 && return 1
+  "$CFSCTL" mount "vol1@127.0.0.1:1" "$T/second" --owner alice --frontend fuse >>"$T/refused" 2>&1 && return 1
+  mkdir "$T/mnt/logged" && rmdir "$T/mnt/logged" && "$CFSCTL" log-level info || return 1
+  for owner in alice mallory; do
+    ! grep -i "$(printf %s $owner | md5sum | cut -d' ' -f1)" "$T/cfsd.log" "$T/refused" || return 1
+  done
+}
+# One JSON object per line from the start of a daemon to its end.
+log_is_structured() {
+  "$CFSD" --foreground --socket "$T/json.sock" --log-format json --auto-exit 1 2>"$T/json" || return 1
+  python3 -c 'import json,sys; lines = [json.loads(l) for l in sys.stdin]; assert len(lines) > 1 and all(set(l) == {"time", "level", "pid", "message"} for l in lines), lines' <"$T/json"
+}
 report_has_no_secrets() {
   cat >>"$T/cfsd.log" <<'EOF'
 mount with accessKey=AKIAVERYSECRET and "clientToken": "VERYSECRET2", Bearer VERYSECRET3 end-of-line
@@ -191,6 +213,9 @@ check bench bench_leaves_nothing
 check top sh -c "'$CFSCTL' top --count 2 --interval 0.2 | grep -q '^vol1 *fuse *ready'"
 check trace-says-why sh -c "! '$CFSCTL' trace --seconds 1 2>'$T/err' && grep -q 'no BPF program' '$T/err'"
 check log-level log_level_changes
+check log-level-has-effect log_level_has_effect
+check log-has-no-secrets log_has_no_secrets
+check log-is-structured log_is_structured
 check report report_has_no_secrets
 check prometheus-config configure_prometheus
 start prometheus prometheus --config.file="$T/prometheus.yml" --storage.tsdb.path="$T/tsdb" --web.listen-address="$PROM"
