@@ -2,8 +2,8 @@
 /*
  * cubefs: types and prototypes inside the module, one section per .c file.
  *
- * Layers   Two entrances: the VFS (super.c, inode.c, lookup.c, dir.c, readdir.c, file.c, xattr.c,
- *          acl.c, export.c, data.c) and the daemon (dev.c). Both call down into chan.c, view.c,
+ * Layers   Two entrances: the VFS (super.c, inode.c, lookup.c, dir.c, ahead.c, readdir.c, file.c,
+ *          xattr.c, acl.c, export.c, data.c) and the daemon (dev.c). Both call down into chan.c, view.c,
  *          conn.c, extent.c; never into each other.
  *          Only main.c knows every file.
  * Locks    outermost first:
@@ -69,6 +69,11 @@ struct cfs_sb {
 	u64 seq_floor;
 	/* bumped by CFS_IOC_INVALIDATE with ino 0: entries and attributes expire */
 	atomic_t epoch;
+
+	/* ahead.c */
+	spinlock_t ahead_lock;
+	struct list_head ahead;		/* ahead_lock: inodes without a name */
+	struct delayed_work ahead_work;	/* gives them back */
 
 	/* view.c */
 	struct xarray dps;		/* partition id -> struct cfs_dp, RCU readers */
@@ -138,6 +143,7 @@ struct cfs_inode {
 	/* READ_ONCE: directories: a name was looked up since it was last asked, see readdir.c */
 	bool names_used;
 	u64 parent;			/* READ_ONCE: directories, for export.c; 0: not known */
+	u64 created_at;			/* READ_ONCE: directories: jiffies64 of the last create */
 	atomic_t names_epoch;		/* directories: grows when the names below expire at once */
 	/* i_lock: EVICT, owed since nlink reached 0 here; else NULL */
 	struct cfs_call *evict_call;
@@ -231,6 +237,12 @@ int cfs_policy_rule(struct cfs_policy_ctx *ctx, void *p__map);
 int cfs_policy_grant(struct cfs_policy_ctx *ctx, u32 entry_ms, u32 attr_ms, u32 open_ms);
 int cfs_policy_prefetch(struct cfs_policy_ctx *ctx);
 
+/* ---- ahead.c: inodes made ahead of their names ---- */
+void cfs_ahead_begin(struct inode *dir, struct cfs_call *call);
+void cfs_ahead_end(struct cfs_call *call);
+void cfs_ahead_sb_init(struct cfs_sb *csb);
+void cfs_ahead_sb_exit(struct cfs_sb *csb);
+
 /* ---- dir.c, xattr.c, acl.c, export.c ---- */
 /* What a new inode inherits; NULL: none. */
 struct cfs_new_acls {
@@ -295,6 +307,7 @@ struct cfs_call {
 	int state;				/* L: chan.lock */
 	/* L: somebody waits for the outcome, and has not been told */
 	bool waiting;
+	bool sent;				/* L: a daemon has got it, now or before */
 	u16 slot;				/* L: valid while in the slot table */
 	u64 queued_ns;				/* I: time of submission, for the trace */
 	u64 since;				/* I: jiffies64 of submission */

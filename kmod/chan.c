@@ -81,6 +81,7 @@ void cfs_call_move(struct cfs_call *call, enum cfs_call_state to)
 	lockdep_assert_held(&cfs_chan.lock);
 	WARN_ON_ONCE(!(legal[call->state] & BIT(to)));
 	cfs_chan.sent += is - was;
+	call->sent |= is;
 	call->state = to;
 	if (to == CFS_CALL_QUEUED)
 		trace_cfs_request_queued(call);

@@ -94,10 +94,17 @@ static int cfs_create_call(struct mnt_idmap *idmap, struct inode *dir, const str
 		cfs_call_name(call, name->name, name->len);
 	if (c->target)
 		cfs_call_data(call, c->target, strlen(c->target));
+	if (name)
+		cfs_ahead_begin(dir, call);
 	cfs_change(csb, dir->i_ino);
-	ret = cfs_call_ask(call, attr, sizeof(*attr), seq);
+	ret = cfs_call_sync(call);
+	if (ret >= 0)
+		ret = cfs_call_fixed(call, attr, sizeof(*attr));
+	*seq = call->req.seq;
+	cfs_ahead_end(call);
+	cfs_call_put(call);
 	cfs_change(csb, dir->i_ino);
-	return ret;
+	return min(ret, 0);
 }
 
 /* The inode of what was made a moment ago, with the ACLs that it inherits. */

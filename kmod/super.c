@@ -78,6 +78,7 @@ static struct cfs_sb *cfs_sb_new(void)
 	csb->counts = alloc_percpu(struct cfs_counts);
 	csb->counters = vmalloc_user(sizeof(*csb->counters));
 	cfs_view_sb_init(csb);
+	cfs_ahead_sb_init(csb);
 	cfs_data_sb_init(csb);
 	if (csb->config && csb->counts && csb->counters)
 		return csb;
@@ -283,6 +284,7 @@ static void cfs_kill_sb(struct super_block *sb)
 	if (sb->s_root)
 		cfs_data_sb_sync(csb);
 	kill_anon_super(sb);
+	cfs_ahead_sb_exit(csb);
 	cancel_delayed_work_sync(&csb->watch);
 	if (csb->session)
 		cfs_chan_del_session(csb);

@@ -60,20 +60,25 @@ Task<Result<wire::LookupReply>> MetaOps::lookup(Ino dir, std::string name) {
   co_return got.reply;
 }
 
-Task<Result<wire::InodeInfo>> MetaOps::inode(Ino ino) {
-  for (int attempt = 0;; ++attempt) {
-    wire::InodeGetReq req;
-    req.ino = ino;
-    Answer<wire::InodeGetReply> got =
-        co_await client_.send_to<wire::InodeGetReq>(ino, std::move(req), kRead);
-    if (got.ok() && got.reply.info.ino != ino) {
-      co_return make_error(EIO, "asked for inode " + std::to_string(ino) + ", got another");
-    }
-    if (got.ok()) co_return std::move(got.reply.info);
-    bool again = got.result == CFS_RC_NOT_EXIST && attempt == 0;
-    if (again) again = co_await views_->refresh_meta();  // the partition may have been split
-    if (!again) co_return answer_error(got.result, got.error);
+Task<Answer<wire::InodeGetReply>> MetaOps::inode_once(Ino ino) {
+  wire::InodeGetReq req;
+  req.ino = ino;
+  Answer<wire::InodeGetReply> got =
+      co_await client_.send_to<wire::InodeGetReq>(ino, std::move(req), kRead);
+  if (got.ok() && got.reply.info.ino != ino) {
+    got.result = CFS_RC_INIT;
+    got.error = make_error(EIO, "asked for inode " + std::to_string(ino) + ", got another");
   }
+  co_return got;
+}
+
+Task<Result<wire::InodeInfo>> MetaOps::inode(Ino ino) {
+  Answer<wire::InodeGetReply> got = co_await inode_once(ino);
+  bool again = !got.ok() && got.result == CFS_RC_NOT_EXIST;
+  if (again) again = co_await views_->refresh_meta();  // the partition may have been split
+  if (again) got = co_await inode_once(ino);
+  if (!got.ok()) co_return answer_error(got.result, got.error);
+  co_return std::move(got.reply.info);
 }
 
 // ---------------------------------------------------------------- new inodes

@@ -36,6 +36,7 @@ class MetaOps {
 
   // Reads.
   Task<Result<wire::LookupReply>> lookup(Ino dir, std::string name);
+  Task<Answer<wire::InodeGetReply>> inode_once(Ino ino);
   /// Asks again after a view refresh before it says ENOENT.
   Task<Result<wire::InodeInfo>> inode(Ino ino);
 

@@ -4,6 +4,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include "daemon/base/when_all.h"
+
 namespace cfs {
 namespace {
 
@@ -39,11 +41,44 @@ NewInode CreateOp::new_inode() const {
 }
 
 Task<Result<Attr>> CreateOp::run() {
+  Result<Attr> done = make_error(EIO, {});
   Result<QuotaIds> ids = co_await ops_.quotas().ids_of(args_.dir);
-  if (!ids.ok()) co_return ids.error();
-  quota_ids_ = std::move(ids).value();
-  Result<Attr> done = co_await resume();
+  if (ids.ok()) {
+    quota_ids_ = std::move(ids).value();
+    done = co_await resume();
+  } else {
+    done = ids.error();
+  }
+  const bool answered = done.ok() || !ends_here(done.error());
+  if (args_.ahead != nullptr && answered) co_await settle_ahead(done.ok());
   co_return done;
+}
+
+/// The inode for the next create goes to the caller. Its number is in the record, since a former daemon
+/// may have made it. An error answer cannot carry it.
+Task<void> CreateOp::settle_ahead(bool done) {
+  Ahead& ahead = *args_.ahead;
+  const Ino next = log_.record().old_ino;
+  if (done) {
+    if (next == 0 || ahead.next) co_return;
+    Result<wire::InodeInfo> info = co_await ops_.inode(next);
+    if (info.ok()) ahead.next = to_attr(*info);
+    co_return;
+  }
+  ahead.next.reset();
+  if (next != 0) co_await give_back(next);
+  if (ahead.use && log_.found() == Step::kNone) co_await give_back(ahead.use->ino);
+}
+
+Task<void> CreateOp::give_back(Ino ino) {
+  co_await settle_time();
+  Result<wire::InodeInfo> info = co_await ops_.inode(ino);  // a former daemon may have done it
+  if (!info.ok() || info->nlink != 1) co_return;
+  Result<std::uint64_t> uniq = co_await ops_.uniq_id(ino);
+  Answer<wire::InodeReply> left;
+  if (uniq.ok()) left = co_await ops_.unlink_inode(ino, *uniq);
+  if (left.ok()) (void)co_await ops_.evict(ino);
+  if (!left.ok()) spdlog::warn("create: inode {} was made ahead of its name and leaks", ino);
 }
 
 Task<Result<Attr>> CreateOp::resume() {
@@ -77,6 +112,13 @@ Task<Result<Attr>> CreateOp::resume() {
 }
 
 Task<Result<Attr>> CreateOp::start() {
+  if (args_.ahead != nullptr && args_.ahead->use) {
+    made_ = std::exchange(args_.ahead->use, std::nullopt);
+    log_.record().ino = made_->ino;
+    if (!log_.write(Step::kInodeMade)) co_return stopped();
+    Result<Attr> done = co_await make_name();
+    co_return done;
+  }
   if (transactional()) {
     Result<Attr> done = co_await run_tx();
     co_return done;
@@ -98,10 +140,35 @@ Task<Result<Attr>> CreateOp::make_inode() {
   co_return done;
 }
 
-Task<Result<Attr>> CreateOp::make_name() {
+/// False: abandoned. A failure is none of this create's.
+Task<bool> CreateOp::make_next() {
+  Answer<wire::InodeReply> made = co_await ops_.create_inode(new_inode());
+  if (!made.ok()) co_return true;
+  args_.ahead->next = to_attr(made.reply.info);
+  log_.record().old_ino = args_.ahead->next->ino;
+  co_return log_.write(Step::kInodeMade);
+}
+
+Task<Answer<wire::NoBody>> CreateOp::put_name() {
   const Ino ino = log_.record().ino;
-  Answer<wire::NoBody> named =
-      co_await ops_.create_dentry(args_.dir, args_.name, ino, go_mode_, quota_ids_);
+  if (args_.ahead == nullptr || !args_.ahead->more || log_.record().old_ino != 0) {
+    co_return co_await ops_.create_dentry(args_.dir, args_.name, ino, go_mode_, quota_ids_);
+  }
+  constexpr std::int64_t kNextMs = 2000;  // this create's answer waits for it
+  Answer<wire::NoBody> named;
+  bool going_on = true;
+  std::vector<Task<bool>> parts;
+  parts.push_back(
+      store_into(ops_.create_dentry(args_.dir, args_.name, ino, go_mode_, quota_ids_), &named));
+  parts.push_back(store_into(make_next().until(Loop::now_ms() + kNextMs), &going_on));
+  (void)co_await when_all<bool>(ops_.loop(), std::move(parts));
+  abandoned_ = !going_on;
+  co_return named;
+}
+
+Task<Result<Attr>> CreateOp::make_name() {
+  Answer<wire::NoBody> named = co_await put_name();
+  if (abandoned_) co_return stopped();
   if (!named.ok()) {
     Result<Attr> done = co_await name_refused(named.result, named.lost, named.error);
     co_return done;

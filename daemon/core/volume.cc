@@ -118,6 +118,7 @@ Task<void> VolumeImpl::keep_trash(std::weak_ptr<VolumeImpl> weak, Loop* loop) {
 
 /// Paths of directories are only needed for the trash.
 void VolumeImpl::learn(Ino dir, const std::string& name, Ino ino, std::uint32_t mode) {
+  guesses_.learn(dir, name, ino, S_ISREG(mode));
   if (S_ISDIR(mode) && trash_.on()) trash_.names().learn(dir, name, ino);
 }
 

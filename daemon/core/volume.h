@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,14 @@ struct UnlinkHints {
   /// It is the only link and nobody has it open: it may be left to evict_link(), which saves the
   /// caller a round trip. The answer tells it by `link_left`.
   bool last = false;
+};
+
+/// Inodes that are made before their names, so that a create need not wait for its own: for callers
+/// who make many files of one kind.
+struct Ahead {
+  std::optional<Attr> use;   ///< made earlier, for the same directory, mode and owner
+  bool more = false;         ///< make one for the next create
+  std::optional<Attr> next;  ///< result: it, owed to a create or to evict_link()
 };
 
 struct SetAttr {
@@ -193,9 +202,11 @@ class Volume {
   /// Entries after `marker` in bytewise order, with attributes fetched in batches.
   virtual Task<Result<DirPage>> readdir(Ino dir, std::string marker, std::uint32_t limit) = 0;
   /// File, directory, symlink (target), fifo or socket, by the type in `mode`. `gid` is the new
-  /// inode's group.
+  /// inode's group. `ahead`, for regular files only, lives until the end; `use` is spent in any case, and
+  /// there is no `next` after an error.
   virtual Task<Result<Attr>> create(Ino dir, std::string name, std::uint32_t mode,
-                                    std::string target, Caller who, Progress& progress) = 0;
+                                    std::string target, Caller who, Progress& progress,
+                                    Ahead* ahead = nullptr) = 0;
   /// A regular file without a name, in the quotas of `dir`; link() may name it. The servers purge
   /// it after 24 hours without a name, open or not.
   virtual Task<Result<Attr>> tmpfile(Ino dir, std::uint32_t mode, Caller who,

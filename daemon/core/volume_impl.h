@@ -9,6 +9,7 @@
 #pragma once
 
 #include "daemon/core/meta_ops.h"
+#include "daemon/core/name_guesses.h"
 #include "daemon/core/trash.h"
 
 namespace cfs {
@@ -39,7 +40,7 @@ class VolumeImpl final : public Volume {
   Task<Result<Attr>> truncate(Ino ino, std::uint64_t size) override;
   Task<Result<DirPage>> readdir(Ino dir, std::string marker, std::uint32_t limit) override;
   Task<Result<Attr>> create(Ino dir, std::string name, std::uint32_t mode, std::string target,
-                            Caller who, Progress& progress) override;
+                            Caller who, Progress& progress, Ahead* ahead) override;
   Task<Result<Attr>> tmpfile(Ino dir, std::uint32_t mode, Caller who, Progress& progress) override;
   Task<Result<Attr>> unlink(Ino dir, std::string name, bool is_dir, Progress& progress,
                             UnlinkHints hints) override;
@@ -99,7 +100,8 @@ class VolumeImpl final : public Volume {
   static Task<void> keep_trash(std::weak_ptr<VolumeImpl> weak, Loop* loop);
   void learn(Ino dir, const std::string& name, Ino ino, std::uint32_t mode);
   Task<Result<void>> find_root();
-  Task<Result<Attr>> attr_of(Ino ino);
+  Task<Result<OpenResult>> resolve(Ino dir, std::string name, bool extents);
+  Task<Result<OpenResult>> behind(Ino ino, bool extents, bool guessed);
   Task<Result<ExtentList>> extent_list(Ino ino);
   Task<void> fill_attrs(std::vector<DirEntry>* entries);
   Task<Result<wire::BatchInodeGetReply>> batch_get(std::uint64_t partition,
@@ -118,6 +120,7 @@ class VolumeImpl final : public Volume {
   std::shared_ptr<ViewKeeper> views_;
   MetaOps ops_;
   Trash trash_;
+  NameGuesses guesses_;
   Attr root_;
   std::unordered_map<Ino, std::unique_ptr<CommitLine>> commit_lines_;
   std::unordered_map<std::uint64_t, std::int64_t> avoid_until_;  // data partition -> ms

@@ -51,20 +51,9 @@ Task<Result<Attr>> VolumeImpl::lookup(Ino dir, std::string name) {
   const Result<void> good = check_name(name);
   if (!good.ok()) co_return good.error();
   const Busy busy(*this);
-  Result<wire::LookupReply> there = co_await ops_.lookup(dir, name);
-  if (!there.ok()) co_return there.error();
-  learn(dir, name, there->ino, wire::from_go_mode(there->mode));
-  Result<Attr> attr = co_await attr_of(there->ino);
-  co_return attr;
-}
-
-/// Attributes of what a name stands for. A name without an inode: a file without rights stands for
-/// it, so that it can be removed. Source: CubeFS client/fs/dir.go (Lookup, DummyInode).
-Task<Result<Attr>> VolumeImpl::attr_of(Ino ino) {
-  Result<wire::InodeInfo> info = co_await ops_.inode(ino);
-  if (info.ok()) co_return to_attr(*info);
-  if (info.error().code != ENOENT) co_return info.error();
-  co_return Attr{.ino = ino, .mode = S_IFREG, .nlink = 1};
+  Result<OpenResult> found = co_await resolve(dir, std::move(name), false);
+  if (!found.ok()) co_return found.error();
+  co_return std::move(found->attr);
 }
 
 Task<Result<OpenResult>> VolumeImpl::lookup_open(Ino dir, std::string name) {
@@ -73,21 +62,54 @@ Task<Result<OpenResult>> VolumeImpl::lookup_open(Ino dir, std::string name) {
   const Result<void> good = check_name(name);
   if (!good.ok()) co_return good.error();
   const Busy busy(*this);
-  Result<wire::LookupReply> there = co_await ops_.lookup(dir, std::move(name));
-  if (!there.ok()) co_return there.error();
-  OpenResult out;
-  // The dentry tells the type early. Where it is wrong (a name replaced by another type keeps its
-  // first one) the list is not asked for, or not used.
+  Result<OpenResult> found = co_await resolve(dir, std::move(name), true);
+  co_return found;
+}
+
+/// A name and what is behind it: one round trip when the inode was guessed right, else two.
+Task<Result<OpenResult>> VolumeImpl::resolve(Ino dir, std::string name, bool extents) {
+  const NameGuesses::Guess guess = guesses_.of(dir, name);
+  Result<wire::LookupReply> there = make_error(EIO, {});
+  Result<OpenResult> found = make_error(EIO, {});
+  if (guess.ino == 0) {
+    there = co_await ops_.lookup(dir, name);
+  } else {
+    std::vector<Task<bool>> asks;
+    asks.push_back(store_into(ops_.lookup(dir, name), &there));
+    asks.push_back(store_into(behind(guess.ino, extents && guess.is_file, true), &found));
+    (void)co_await when_all<bool>(loop_, std::move(asks));
+  }
+  if (!there.ok()) {
+    if (there.error().code == ENOENT && guess.ino != 0) guesses_.learn(dir, name, 0, false);
+    co_return there.error();
+  }
+  const std::uint32_t mode = wire::from_go_mode(there->mode);
+  learn(dir, name, there->ino, mode);
+  if (guess.ino != there->ino || !found.ok()) {
+    // The dentry tells the type early. Where it is wrong (a name replaced by another type keeps its
+    // first one) the list is not asked for, or not used.
+    found = co_await behind(there->ino, extents && S_ISREG(mode), false);
+  }
+  co_return found;
+}
+
+/// Attributes, and the extents of a regular file when they are wanted. A name without an inode: a file
+/// without rights stands for it, so that it can be removed. Source: CubeFS client/fs/dir.go
+/// (Lookup, DummyInode).
+Task<Result<OpenResult>> VolumeImpl::behind(Ino ino, bool extents, bool guessed) {
+  Answer<wire::InodeGetReply> once;
+  Result<wire::InodeInfo> info = make_error(EIO, {});
   Result<ExtentList> list = make_error(ENODATA, {});
   std::vector<Task<bool>> asks;
-  Result<Attr> attr = make_error(EIO, {});
-  asks.push_back(store_into(attr_of(there->ino), &attr));
-  if (S_ISREG(wire::from_go_mode(there->mode))) {
-    asks.push_back(store_into(extent_list(there->ino), &list));
-  }
+  asks.push_back(guessed ? store_into(ops_.inode_once(ino), &once)
+                         : store_into(ops_.inode(ino), &info));
+  if (extents) asks.push_back(store_into(extent_list(ino), &list));
   (void)co_await when_all<bool>(loop_, std::move(asks));
-  if (!attr.ok()) co_return attr.error();
-  out.attr = std::move(attr).value();
+  if (guessed && !once.ok()) co_return answer_error(once.result, once.error);
+  if (guessed) info = std::move(once.reply.info);
+  if (!info.ok() && info.error().code != ENOENT) co_return info.error();
+  OpenResult out;
+  out.attr = info.ok() ? to_attr(*info) : Attr{.ino = ino, .mode = S_IFREG, .nlink = 1};
   out.has_extents = list.ok() && S_ISREG(out.attr.mode);
   if (!out.has_extents) co_return out;
   out.extents = std::move(list).value();
@@ -159,13 +181,14 @@ Task<Result<wire::BatchInodeGetReply>> VolumeImpl::batch_get(std::uint64_t parti
 // ---------------------------------------------------------------- changes of names
 
 Task<Result<Attr>> VolumeImpl::create(Ino dir, std::string name, std::uint32_t mode,
-                                      std::string target, Caller who, Progress& progress) {
+                                      std::string target, Caller who, Progress& progress,
+                                      Ahead* ahead) {
   const Result<void> may = may_change(name);
   if (!may.ok()) co_return may.error();
   if (S_ISCHR(mode) || S_ISBLK(mode)) co_return make_error(EPERM, "CubeFS has no device nodes");
   if ((mode & S_IFMT) == 0) mode |= S_IFREG;
   const Busy busy(*this);
-  CreateOp op(ops_, progress, CreateOp::Args{dir, name, mode, std::move(target), who});
+  CreateOp op(ops_, progress, CreateOp::Args{dir, name, mode, std::move(target), who, ahead});
   Result<Attr> done = co_await op.run();
   if (done.ok()) learn(dir, name, done->ino, mode);
   co_return done;
@@ -186,7 +209,8 @@ Task<Result<Attr>> VolumeImpl::unlink(Ino dir, std::string name, bool is_dir, Pr
   const Result<void> may = may_change(name);
   if (!may.ok()) co_return may.error();
   const Busy busy(*this);
-  Result<Attr> done = co_await trash_.remove(dir, std::move(name), is_dir, hints, progress);
+  Result<Attr> done = co_await trash_.remove(dir, name, is_dir, hints, progress);
+  if (done.ok()) guesses_.learn(dir, name, 0, false);
   co_return done;
 }
 
@@ -208,7 +232,11 @@ Task<Result<Attr>> VolumeImpl::rename(Ino dir, std::string name, Ino new_dir, st
   const Busy busy(*this);
   RenameOp op(ops_, progress, RenameOp::Args{dir, name, new_dir, new_name, no_replace, hints});
   Result<Attr> done = co_await op.run();
-  if (done.ok()) trash_.names().move(dir, name, new_dir, new_name);
+  if (!done.ok()) co_return done;
+  const NameGuesses::Guess moved = guesses_.of(dir, name);
+  guesses_.learn(dir, name, 0, false);
+  guesses_.learn(new_dir, new_name, moved.ino, moved.is_file);
+  trash_.names().move(dir, name, new_dir, new_name);
   co_return done;
 }
 

@@ -60,6 +60,34 @@ cfs_attr to_abi(const Attr& attr, Validity valid) {
   return out;
 }
 
+std::optional<Attr> unpack_attr(std::string_view data) {
+  cfs_attr in{};
+  if (data.size() != sizeof(in)) return std::nullopt;
+  std::memcpy(&in, data.data(), sizeof(in));
+  if (in.ino == 0) return std::nullopt;
+  Attr out;
+  out.ino = in.ino;
+  out.size = in.size;
+  out.gen = in.gen;
+  out.mode = in.mode;
+  out.nlink = in.nlink;
+  out.uid = in.uid;
+  out.gid = in.gid;
+  out.mtime = in.mtime;
+  out.ctime = in.ctime;
+  out.atime = in.atime;
+  out.storage_class = in.storage_class;
+  return out;
+}
+
+Reply pack_created(const Attr& attr, const Attr& next, Validity valid) {
+  cfs_attr head = to_abi(attr, valid);
+  head.flags |= CFS_ATTR_AHEAD;
+  Reply reply = Reply::of(head);
+  append_record(reply.bytes, to_abi(next, valid));
+  return reply;
+}
+
 SetAttr from_abi(const cfs_req& request) {
   const auto& in = request.setattr;
   SetAttr out;

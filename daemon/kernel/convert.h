@@ -26,6 +26,10 @@ struct Validity {
 };
 
 [[nodiscard]] cfs_attr to_abi(const Attr& attr, Validity valid);
+/// Attributes as to_abi() told them; nullopt: these bytes are none.
+[[nodiscard]] std::optional<Attr> unpack_attr(std::string_view data);
+/// Attributes of a new file, and of the inode that was made for the next one.
+[[nodiscard]] Reply pack_created(const Attr& attr, const Attr& next, Validity valid);
 [[nodiscard]] SetAttr from_abi(const cfs_req& request);
 
 /// What the kernel knows of the names of a CFS_OP_RENAME; a 1.0 kernel tells no modes.

@@ -208,12 +208,19 @@ Task<Reply> Session::readdir(Request request) {
 Task<Reply> Session::create(Request request) {
   const cfs_req& head = request.head;
   const std::string name(request.name);
-  const std::string target(request.data);
   const Caller who{head.uid, head.create.gid};
   Progress progress = progress_of(request);
-  const auto attr =
-      co_await volume_->create(head.ino, name, head.create.mode, target, who, progress);
-  co_return attr_reply(attr);
+  const bool made = (head.create.flags & CFS_CREATE_MADE) != 0;
+  const std::string target(made ? std::string_view() : request.data);
+  Ahead ahead;
+  ahead.more = (head.create.flags & CFS_CREATE_AHEAD) != 0;
+  if (made) ahead.use = unpack_attr(request.data);
+  if ((made && !ahead.use) || (head.create.flags != 0 && !S_ISREG(head.create.mode)))
+    co_return Reply::error(EINVAL);
+  const auto attr = co_await volume_->create(head.ino, name, head.create.mode, target, who,
+                                             progress, head.create.flags != 0 ? &ahead : nullptr);
+  if (!attr || !ahead.next) co_return attr_reply(attr);
+  co_return pack_created(*attr, *ahead.next, valid_);
 }
 
 Task<Reply> Session::xattr_request(Request request) {

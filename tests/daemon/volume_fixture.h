@@ -117,9 +117,9 @@ class VolumeTest : public ::testing::Test {
 
   // Short forms; each uses a fresh progress record.
   Result<Attr> create(Ino dir, const std::string& name, std::uint32_t mode = S_IFREG | 0644,
-                      const std::string& target = {}) {
+                      const std::string& target = {}, Ahead* ahead = nullptr) {
     Progress progress;
-    return await(volume_->create(dir, name, mode, target, Caller{1000, 100}, progress));
+    return await(volume_->create(dir, name, mode, target, Caller{1000, 100}, progress, ahead));
   }
   Ino make(Ino dir, const std::string& name, std::uint32_t mode = S_IFREG | 0644) {
     const Result<Attr> made = create(dir, name, mode);

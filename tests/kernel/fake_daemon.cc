@@ -217,7 +217,14 @@ class Server {
   void create(Exchange& x) {
     ctl_.last_create = x.req;
     const Entry* e = ns_.find(x.req.ino, x.name);
-    uint64_t ino = begin(x, e ? 0 : ns_.reserve_ino());
+    const bool made = (x.req.create.flags & CFS_CREATE_MADE) != 0;
+    cfs_attr ahead{};
+    if (made) {
+      memcpy(&ahead, x.data.data(), std::min(x.data.size(), sizeof(ahead)));
+      x.data = {};
+      ctl_.ahead_used++;
+    }
+    uint64_t ino = begin(x, e ? 0 : made ? ahead.ino : ns_.reserve_ino());
     if (e && e->ino != ino) {
       x.res = -EEXIST;
       return;
@@ -228,6 +235,15 @@ class Server {
     if (!e) ns_.make_entry(x.req.ino, x.name, ino);
     point(x, 3);
     attr(x, *n);
+    if ((x.req.create.flags & CFS_CREATE_AHEAD) == 0) return;
+    const Node* next = ns_.make_node(0, x.req.create.mode, x.req.uid, x.req.create.gid);
+    cfs_attr answer[2];
+    memcpy(&answer[0], x.reply.data(), sizeof(answer[0]));
+    answer[0].flags |= CFS_ATTR_AHEAD;
+    answer[1] = ns_.attr(*next);
+    answer[1].nlink = 1;
+    x.answer(answer);
+    ctl_.ahead_made++;
   }
 
   void tmpfile(Exchange& x) {

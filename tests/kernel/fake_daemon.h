@@ -38,6 +38,8 @@ struct Control {
   std::atomic<uint32_t> records;      // ... whose progress record was not empty
   std::atomic<uint32_t> links_left;   // by CFS_UNLINK_LATER
   std::atomic<uint32_t> links_taken;  // by CFS_EVICT_UNLINK
+  std::atomic<uint32_t> ahead_made;   // inodes, by CFS_CREATE_AHEAD
+  std::atomic<uint32_t> ahead_used;   // by CFS_CREATE_MADE
   std::atomic<uint32_t> forgets;      // non-repeatable requests with CFS_REQ_F_FORGET
   std::atomic<int32_t> cqe_error;     // last error of a command other than the end of a drain
   std::atomic<uint32_t> drained;      // commands that came back with -ESHUTDOWN

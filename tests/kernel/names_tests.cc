@@ -73,7 +73,8 @@ void links_and_counts() {
 void link_left_to_eviction() {
   const auto left = [] { return ctl().links_left.load(); };
   const auto all_taken = [left] {
-    return wait_until(5, [left] { return ctl().links_taken == left(); });
+    return wait_until(
+        5, [left] { return ctl().links_taken == left() + ctl().ahead_made - ctl().ahead_used; });
   };
   uint32_t before = left();
   EXPECT(touch(at("one")) == 0 && unlink(at("one").c_str()) == 0);
@@ -96,6 +97,44 @@ void link_left_to_eviction() {
   EXPECT(left() == before + 1);
   ctl().hold_op = 0;
   EXPECT(wait_until(5, [&] { return left() == before + 2; }) && all_taken());
+}
+
+/// Of files that are made one after the other, each but the first two takes the inode that the one before brought. What
+/// nobody takes is given back, also when a creator was killed or could not send its request.
+void inodes_made_ahead() {
+  const auto back = [](uint32_t before) {
+    return wait_until(
+        5, [before] { return ctl().links_taken - before == ctl().ahead_made - ctl().ahead_used; });
+  };
+  const uint32_t made = ctl().ahead_made, used = ctl().ahead_used;
+  const uint32_t before = ctl().links_taken - (made - used);
+  EXPECT(mkdir(at("burst").c_str(), 0755) == 0);
+  std::set<ino_t> inodes;
+  constexpr int kFiles = 40;
+  for (int i = 0; i < kFiles; i++) {
+    const std::string f = at("burst/" + std::to_string(i));
+    EXPECT(touch(f, O_EXCL, i % 8 == 7 ? 0600 : 0640) == 0);  // another mode: another inode
+    const struct stat st = stat_of(f);
+    EXPECT((st.st_mode & 07777) == (i % 8 == 7 ? 0600u : 0640u) && st.st_nlink == 1);
+    inodes.insert(st.st_ino);
+  }
+  EXPECT(inodes.size() == kFiles);
+  printf("  made ahead: %u, taken: %u\n", ctl().ahead_made - made, ctl().ahead_used - used);
+  EXPECT(ctl().ahead_used - used >= kFiles / 4);
+  EXPECT(back(before));
+
+  // a killed creator's answer brings one, too
+  for (int i = 0; i < 3; i++) EXPECT(touch(at("burst/k" + std::to_string(i))) == 0);
+  ctl().hold_op = CFS_OP_CREATE;
+  pid_t pid = fork();
+  if (!pid) _exit(touch(at("burst/killed")) ? 1 : 0);
+  EXPECT(wait_until(5, [] { return ctl().held == 1; }));
+  kill(pid, SIGKILL);
+  int status = 0;
+  EXPECT(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
+  ctl().hold_op = 0;
+  EXPECT(back(before));
+  EXPECT(access(at("burst/killed").c_str(), F_OK) == 0);
 }
 
 /// A removal may have been done although its answer is an error: what others asked before it ended is not believed.
@@ -240,6 +279,7 @@ void run_names_tests() {
   run("makes names", makes_names);
   run("links and counts", links_and_counts);
   run("link left to eviction", link_left_to_eviction);
+  run("inodes made ahead", inodes_made_ahead);
   run("failed removal is a change", failed_removal_is_a_change);
   run("open and deleted", open_and_deleted);
   run("attributes", attributes);

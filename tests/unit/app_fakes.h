@@ -120,7 +120,11 @@ class FakeVolume final : public Volume {
     co_return page;
   }
   Task<Result<Attr>> create(Ino, std::string name, std::uint32_t mode, std::string target,
-                            Caller who, Progress& progress) override {
+                            Caller who, Progress& progress, Ahead* ahead) override {
+    if (ahead != nullptr) {
+      used_ahead = ahead->use ? ahead->use->ino : 0;
+      if (ahead->more) ahead->next = Attr{.ino = 77, .mode = mode, .nlink = 1};
+    }
     last_name = name + ">" + target;
     last_caller = who;
     last_record = progress.record();
@@ -200,6 +204,7 @@ class FakeVolume final : public Volume {
   std::vector<std::uint64_t> writable_ids{7, 8}, after_refresh{8};
   std::vector<std::pair<std::uint64_t, int>> reported;
   std::vector<ExtentKey> committed;
+  Ino used_ahead = 0;  ///< inode that the last create was given
   std::vector<Ino> links_taken;
   std::function<void()> changed;
   std::string last_name;

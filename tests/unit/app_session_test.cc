@@ -173,6 +173,33 @@ TEST_F(SessionTest, CreateUsesTheProgressRecordAndTheGroup) {
   EXPECT_TRUE(volume->resumed);
 }
 
+TEST_F(SessionTest, InodesMadeAheadComeAndGoAsAttributes) {
+  Request first = request(CFS_OP_CREATE);
+  first.name = "a";
+  first.head.create.mode = S_IFREG | 0640;
+  first.head.create.flags = CFS_CREATE_AHEAD;
+  cfs_attr made{};
+  made.ino = 66;
+  Request second = first;
+  second.head.create.flags = CFS_CREATE_MADE;
+  second.data = {reinterpret_cast<const char*>(&made), sizeof(made)};
+  Request cut = second;
+  cut.data.remove_suffix(1);
+  Request link = first;
+  link.head.create.mode = S_IFLNK | 0777;
+  const auto replies = ask({mount_request(), first, second, cut, link});
+  cfs_attr told[2] = {};
+  ASSERT_EQ(replies[1].bytes.size(), sizeof(told));
+  std::memcpy(told, replies[1].bytes.data(), sizeof(told));
+  EXPECT_EQ(told[0].flags, CFS_ATTR_AHEAD);
+  EXPECT_EQ(told[1].ino, 77u);
+  EXPECT_EQ(replies[2].bytes.size(), sizeof(cfs_attr));
+  EXPECT_EQ(volume->used_ahead, 66u);
+  EXPECT_EQ(volume->last_name, "a>");
+  EXPECT_EQ(replies[3].res, -EINVAL);
+  EXPECT_EQ(replies[4].res, -EINVAL);
+}
+
 TEST_F(SessionTest, BadCommitIsRefused) {
   Request commit = request(CFS_OP_COMMIT);
   commit.head.commit.nkeys = 2;

@@ -45,6 +45,8 @@
  *        request flags and answers ENOSYS to an unknown operation, which fails O_TMPFILE; a 1.0 kernel sends none of them.
  *   1.2  cfs_counters.volume, CFS_EV_CONN_SILENT, CFS_EV_PREFETCH, a time in CFS_IOC_CLOSE, four counts in struct cfs_stats.
  *        An older daemon fills no cache and does nothing for the events; an older kernel leaves volume 0.
+ *   1.3  CFS_UNLINK_LATER with CFS_UNLINK_LEFT and CFS_EVICT_UNLINK. An older side does not know it and removes at once.
+ *   1.4  CFS_CREATE_AHEAD with CFS_ATTR_AHEAD, and CFS_CREATE_MADE, which follows only an answer of the former.
  */
 #ifndef _UAPI_CUBEFS_CFS_H
 #define _UAPI_CUBEFS_CFS_H
@@ -54,7 +56,7 @@
 
 #define CFS_DEV_PATH		"/dev/cubefs"
 #define CFS_ABI_MAJOR		1
-#define CFS_ABI_MINOR		3
+#define CFS_ABI_MINOR		4
 
 #define CFS_NAME_LEN_MAX	255	/* bytes of one name, valid UTF-8 */
 #define CFS_LINK_LEN_MAX	4095	/* bytes of a symlink target */
@@ -106,7 +108,7 @@ enum cfs_op {
 	CFS_OP_GETATTR = 5,	/* inode                                               cfs_attr; repeat */
 	CFS_OP_SETATTR = 6,	/* inode, setattr                                      cfs_attr; repeat */
 	CFS_OP_READDIR = 7,	/* directory, readdir  name = marker                   cfs_dirent...; repeat */
-	CFS_OP_CREATE = 8,	/* directory, create   name, data = symlink target     cfs_attr */
+	CFS_OP_CREATE = 8,	/* directory, create   name, data = symlink target     cfs_attr, see CFS_CREATE_AHEAD */
 	CFS_OP_UNLINK = 9,	/* directory, unlink   name                            cfs_attr of the removed, nlink after it */
 	CFS_OP_RENAME = 10,	/* directory, rename   name, name2                     cfs_attr of the overwritten, ino 0 if none;
 				 *                                                     entry_valid_ms: of the new name, in any case */
@@ -145,6 +147,14 @@ struct cfs_ekey {			/* extent key; all offsets and sizes in bytes */
 #define CFS_SA_ATIME		(1 << 4)
 
 #define CFS_LOOKUP_EXTENTS	(1 << 0)	/* a regular file is about to be opened: its extents will be asked for next */
+/*
+ * Files that are made one after the other: AHEAD: the daemon may make an inode for the next one beside this one's name, of the
+ * same directory, mode and owner, and answers it with CFS_ATTR_AHEAD. MADE: data is such an answer, and this file takes
+ * that inode. One that no file takes is given back by CFS_OP_EVICT with CFS_EVICT_UNLINK; after an error answer the
+ * kernel has none to give back.
+ */
+#define CFS_CREATE_AHEAD	(1 << 0)
+#define CFS_CREATE_MADE		(1 << 1)
 #define CFS_RENAME_NOREPLACE	(1 << 0)
 #define CFS_RENAME_TARGET_KNOWN	(1 << 1)	/* target was looked up and is believed: 0 means that there is none */
 #define CFS_UNLINK_DIR		(1 << 0)	/* rmdir */
@@ -199,7 +209,7 @@ struct cfs_req {
 		} readdir;
 		struct {
 			__u32 mode;		/* st_mode: type and permissions, umask applied */
-			__u32 flags;		/* 0 */
+			__u32 flags;		/* CFS_CREATE_*, regular files only */
 			__u32 gid;		/* group of the new inode (setgid directories) */
 			__u32 reserved;
 		} create;
@@ -267,6 +277,8 @@ struct cfs_attr {
  * them. The daemon leaves them out when there are more than CFS_LOOKUP_KEYS_MAX keys or when it could not get them.
  */
 #define CFS_ATTR_EXTENTS	(1 << 0)
+/* Only in an answer to CFS_OP_CREATE with CFS_CREATE_AHEAD: the cfs_attr of an inode without a name follows. */
+#define CFS_ATTR_AHEAD		(1 << 1)
 
 /* CFS_OP_READDIR: entries in bytewise order of names, each aligned to 8 bytes. res = number of entries. */
 struct cfs_dirent {
