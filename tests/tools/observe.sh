@@ -127,7 +127,10 @@ log_has_no_secrets() {
 }
 # One JSON object per line from the start of a daemon to its end.
 log_is_structured() {
-  "$CFSD" --foreground --socket "$T/json.sock" --log-format json --auto-exit 1 2>"$T/json" || return 1
+  "$CFSD" --foreground --socket "$T/json.sock" --log-format json 2>"$T/json" &
+  local pid=$!
+  until_ok 10 grep -q serves "$T/json"
+  kill $pid && wait $pid || return 1
   python3 -c 'import json,sys; lines = [json.loads(l) for l in sys.stdin]; assert len(lines) > 1 and all(set(l) == {"time", "level", "pid", "message"} for l in lines), lines' <"$T/json"
 }
 report_has_no_secrets() {
