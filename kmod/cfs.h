@@ -47,6 +47,8 @@ struct cfs_sb {
 	bool nocrc;			/* I: mount option crc=off */
 	bool noacl;			/* I: mount option noacl */
 	bool nobpf;			/* I: mount option nobpf: no policy is asked */
+	bool fsc;			/* I: mount option fsc */
+	struct fscache_volume *fsc_volume; /* I: with fsc, from the end of CFS_OP_MOUNT on */
 	/* I: mount option soft: fail after deadline_s instead of waiting for ever */
 	bool soft;
 	/* I: mount option deadline=: seconds for soft, and for a missing daemon */
@@ -127,6 +129,8 @@ struct cfs_inode {
 	/* i_lock: jiffies64; attributes are believed until then. 0: ask */
 	u64 attr_until;
 	u32 attr_epoch;			/* i_lock: cfs_epoch() at that time */
+	/* READ_ONCE: jiffies64; regular files: whoever reads then has them compared */
+	u64 check_at;
 	u32 storage_class;		/* i_lock */
 	/* i_lock: the server's ctime, which is the time of creation, in seconds */
 	s64 birth;
@@ -169,6 +173,15 @@ void cfs_inode_apply(struct inode *inode, const struct cfs_attr *attr, u64 seq);
 struct inode *cfs_iget_number(struct super_block *sb, u64 ino);
 int cfs_inode_refresh(struct inode *inode, bool force);
 void cfs_attrs_expire(struct inode *inode);
+void cfs_inode_check_now(struct inode *inode);
+
+/* Called by each read of an open file: see cfs_inode_check_now(). */
+static inline void cfs_inode_check(struct inode *inode)
+{
+	if (unlikely(time_after_eq64(get_jiffies_64(), READ_ONCE(CFS_I(inode)->check_at))))
+		cfs_inode_check_now(inode);
+}
+
 void cfs_inode_invalidate(struct cfs_sb *csb, u64 ino, u32 flags);
 void cfs_epoch_bump(struct cfs_sb *csb);
 u64 cfs_change(struct cfs_sb *csb, u64 ino);
@@ -242,6 +255,16 @@ void cfs_ahead_begin(struct inode *dir, struct cfs_call *call);
 void cfs_ahead_end(struct cfs_call *call);
 void cfs_ahead_sb_init(struct cfs_sb *csb);
 void cfs_ahead_sb_exit(struct cfs_sb *csb);
+
+/* ---- fsc.c: the local cache of file data ---- */
+int cfs_fsc_begin(struct cfs_sb *csb, struct fs_context *fc);
+void cfs_fsc_end(struct cfs_sb *csb);
+void cfs_fsc_setup(struct inode *inode);
+void cfs_fsc_evict(struct inode *inode);
+void cfs_fsc_invalidate(struct inode *inode);
+bool cfs_fsc_failed(struct inode *inode);
+void cfs_fsc_open(struct inode *inode, struct file *file);
+void cfs_fsc_release(struct inode *inode);
 
 /* ---- dir.c, xattr.c, acl.c, export.c ---- */
 /* What a new inode inherits; NULL: none. */

@@ -16,6 +16,7 @@
  * it.
  */
 #include <linux/fs.h>
+#include <linux/fscache.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/slab.h>
@@ -29,6 +30,9 @@ static struct workqueue_struct *cfs_put_wq;	/* last references: eviction may wai
 static int cfs_netfs_init_request(struct netfs_io_request *rreq, struct file *file)
 {
 	rreq->wsize = CFS_IO_SIZE;
+	/* Pages on their way to the local cache are marked, not dirty: they are the servers'. */
+	if (fscache_cookie_valid(netfs_i_cookie(netfs_inode(rreq->inode))))
+		__set_bit(NETFS_RREQ_USE_PGPRIV2, &rreq->flags);
 	return 0;
 }
 
@@ -57,8 +61,18 @@ static const struct netfs_request_ops cfs_netfs_ops = {
  */
 static int cfs_read_folio(struct file *file, struct folio *folio)
 {
+	struct address_space *mapping = folio->mapping;
+	int ret;
+
 	folio_wait_writeback(folio);
-	return netfs_read_folio(file, folio);
+	ret = netfs_read_folio(file, folio);
+	if (likely(folio_test_uptodate(folio)) || !cfs_fsc_failed(mapping->host))
+		return ret;
+	folio_lock(folio);
+	if (folio->mapping == mapping && !folio_test_uptodate(folio))
+		return netfs_read_folio(file, folio);
+	folio_unlock(folio);
+	return folio_test_uptodate(folio) ? 0 : AOP_TRUNCATED_PAGE;
 }
 
 /*
@@ -146,7 +160,11 @@ void cfs_data_setup(struct inode *inode)
 {
 	netfs_inode_init(netfs_inode(inode), &cfs_netfs_ops, false);
 	inode->i_mapping->a_ops = &cfs_aops;
-	mapping_set_large_folios(inode->i_mapping);
+	/* Parts of a folio from the local cache and parts from servers would have to be joined, which
+	 * 6.12's netfs cannot be trusted with; pages are the unit of that cache and have no parts.
+	 */
+	if (!CFS_SB(inode->i_sb)->fsc_volume)
+		mapping_set_large_folios(inode->i_mapping);
 	mapping_set_stable_writes(inode->i_mapping);	/* pages are sent by reference, with a CRC
 							 */
 	cfs_mapping_set_reclaim_hint(inode->i_mapping);
@@ -177,12 +195,19 @@ static void cfs_data_put_work(struct work_struct *work)
 		cfs_inode_release(inode);
 }
 
+/* Clean ones. Dirty ones stay. */
+static void cfs_data_drop_pages(struct inode *inode)
+{
+	invalidate_inode_pages2(inode->i_mapping);
+	cfs_fsc_invalidate(inode);
+}
+
 static void cfs_data_inval_work(struct work_struct *work)
 {
 	struct cfs_data *d = container_of(work, struct cfs_data, inval_work);
 	struct inode *inode = &d->ci->netfs.inode;
 
-	invalidate_inode_pages2(inode->i_mapping);
+	cfs_data_drop_pages(inode);
 	cfs_inode_release(inode);
 }
 
@@ -410,6 +435,7 @@ void cfs_data_invalidate(struct inode *inode, bool map, bool wait)
 {
 	struct cfs_data *d = CFS_I(inode)->data;
 
+	cfs_fsc_invalidate(inode);
 	if (map) {
 		mutex_lock(&d->lock);
 		cfs_map_forget(d);
@@ -417,7 +443,7 @@ void cfs_data_invalidate(struct inode *inode, bool map, bool wait)
 		cfs_waiter_run(&d->run);
 	}
 	if (wait && !READ_ONCE(d->active)) {
-		invalidate_inode_pages2(inode->i_mapping);	/* dirty pages stay */
+		cfs_data_drop_pages(inode);
 		return;
 	}
 	invalidate_mapping_pages(inode->i_mapping, 0, -1);
@@ -534,8 +560,11 @@ int cfs_data_truncate(struct inode *inode, u64 size, struct cfs_attr *attr, u64 
 	cfs_truncate_map(inode, size, attr, ret);
 	cfs_data_thaw(d);
 	cfs_data_drop(d, false);
-	if (!ret)
+	if (!ret) {
+		cfs_fsc_invalidate(inode);
 		truncate_setsize(inode, size);
+		cfs_fsc_invalidate(inode);
+	}
 	mutex_lock(&d->lock);
 	d->limit = U64_MAX;
 	mutex_unlock(&d->lock);

@@ -43,6 +43,7 @@ static int cfs_file_open(struct inode *inode, struct file *file)
 	file->f_mode |= FMODE_CAN_ODIRECT | FMODE_NOWAIT;
 	if (file->f_mode & FMODE_CREATED) {
 		cfs_map_set_empty(inode);
+		cfs_fsc_open(inode, file);
 		return 0;
 	}
 	ret = cfs_inode_refresh(inode, false);
@@ -50,7 +51,16 @@ static int cfs_file_open(struct inode *inode, struct file *file)
 		return ret;
 	flush_work(&CFS_I(inode)->data->inval_work);	/* what is read from now on is new */
 	cfs_map_check(inode);
-	return generic_file_open(inode, file);
+	ret = generic_file_open(inode, file);
+	if (!ret)
+		cfs_fsc_open(inode, file);
+	return ret;
+}
+
+static int cfs_file_release(struct inode *inode, struct file *file)
+{
+	cfs_fsc_release(inode);
+	return 0;
 }
 
 /*
@@ -154,9 +164,17 @@ static ssize_t cfs_read_nowait(struct kiocb *iocb, struct iov_iter *to)
 
 static ssize_t cfs_file_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
+	cfs_inode_check(file_inode(iocb->ki_filp));
 	if (iocb->ki_flags & IOCB_NOWAIT)
 		return cfs_read_nowait(iocb, to);
 	return netfs_file_read_iter(iocb, to);
+}
+
+static ssize_t cfs_file_splice_read(struct file *in, loff_t *ppos, struct pipe_inode_info *pipe,
+				    size_t len, unsigned int flags)
+{
+	cfs_inode_check(file_inode(in));
+	return filemap_splice_read(in, ppos, pipe, len, flags);
 }
 
 /* ---- writing ---- */
@@ -372,6 +390,7 @@ CFS_TOLD(static, long, cfs_file_fallocate, CFS_VFS_FALLOCATE, file_inode(file), 
 
 const struct file_operations cfs_file_fops = {
 	.open		= cfs_file_open_op,
+	.release	= cfs_file_release,
 	.flush		= cfs_file_flush_op,
 	.fsync		= cfs_file_fsync_op,
 	.llseek		= cfs_file_llseek,
@@ -379,7 +398,7 @@ const struct file_operations cfs_file_fops = {
 	.write_iter	= cfs_file_write_iter_op,
 	.mmap		= cfs_file_mmap,
 	.fallocate	= cfs_file_fallocate_op,
-	.splice_read	= filemap_splice_read,
+	.splice_read	= cfs_file_splice_read,
 	.splice_write	= iter_file_splice_write,
 	.setlease	= cfs_setlease,
 };

@@ -28,6 +28,8 @@
 #include "optrace.h"
 
 #define CFS_BLOCK_BITS	12		/* st_blksize 4096, as the FUSE client says */
+#define CFS_CHECK_LEAST_MS	1000	/* an open file is not compared more often */
+#define CFS_CHECK_AGAIN_MS	30000	/* without an answer */
 #define CFS_MTIME_GRAIN	2		/* seconds after which a server's mtime tells all before it */
 
 static struct kmem_cache *cfs_inode_cache;
@@ -203,8 +205,29 @@ static enum cfs_stale cfs_apply_locked(struct inode *inode, const struct cfs_att
 	}
 	ci->attr_until = get_jiffies_64() + msecs_to_jiffies(attr->attr_valid_ms);
 	ci->attr_epoch = cfs_epoch(CFS_SB(inode->i_sb));
+	WRITE_ONCE(ci->check_at, get_jiffies_64() + msecs_to_jiffies(max(attr->attr_valid_ms,
+									 CFS_CHECK_LEAST_MS)));
 	cfs_renew_rights(inode, attr->attr_valid_ms);
 	return stale;
+}
+
+/* @wait: see cfs_data_invalidate(). */
+static void cfs_inode_take(struct inode *inode, const struct cfs_attr *attr, u64 seq, bool wait)
+{
+	struct cfs_sb *csb = CFS_SB(inode->i_sb);
+	enum cfs_stale stale = CFS_STALE_NOTHING;
+
+	if (attr->ino != inode->i_ino || !cfs_attr_is_valid(attr) ||
+	    inode_wrong_type(inode, attr->mode))
+		return;
+	spin_lock(&inode->i_lock);
+	if (cfs_changed_since(csb, inode->i_ino, seq))
+		CFS_I(inode)->attr_until = 0;
+	else
+		stale = cfs_apply_locked(inode, attr);
+	spin_unlock(&inode->i_lock);
+	if (stale)
+		cfs_data_invalidate(inode, stale == CFS_STALE_DATA, wait);
 }
 
 /**
@@ -220,20 +243,7 @@ static enum cfs_stale cfs_apply_locked(struct inode *inode, const struct cfs_att
  */
 void cfs_inode_apply(struct inode *inode, const struct cfs_attr *attr, u64 seq)
 {
-	struct cfs_sb *csb = CFS_SB(inode->i_sb);
-	enum cfs_stale stale = CFS_STALE_NOTHING;
-
-	if (attr->ino != inode->i_ino || !cfs_attr_is_valid(attr) ||
-	    inode_wrong_type(inode, attr->mode))
-		return;
-	spin_lock(&inode->i_lock);
-	if (cfs_changed_since(csb, inode->i_ino, seq))
-		CFS_I(inode)->attr_until = 0;
-	else
-		stale = cfs_apply_locked(inode, attr);
-	spin_unlock(&inode->i_lock);
-	if (stale)
-		cfs_data_invalidate(inode, stale == CFS_STALE_DATA, true);
+	cfs_inode_take(inode, attr, seq, true);
 }
 
 /**
@@ -326,6 +336,50 @@ int cfs_inode_refresh(struct inode *inode, bool force)
 	if (!inode->i_nlink || (!force && cfs_attrs_are_fresh(CFS_I(inode))))
 		return trace_cfs_cache_enabled() ? cfs_refresh_told(inode) : 0;
 	return cfs_refresh(inode, force);
+}
+
+/* A mount that is just ending needs no comparison. */
+static void cfs_inode_checked(struct cfs_call *call)
+{
+	struct super_block *sb = cfs_session_super(call->csb);
+	struct cfs_attr attr;
+	struct inode *inode;
+
+	if (!sb)
+		goto out;
+	inode = ilookup(sb, call->req.ino);
+	if (inode && cfs_call_fixed(call, &attr, sizeof(attr)) >= 0) {
+		cfs_refresh_lifetime(inode, &attr);
+		cfs_inode_take(inode, &attr, call->req.seq, false);
+	}
+	iput(inode);
+	up_read(&sb->s_umount);
+out:
+	cfs_call_put(call);
+}
+
+/**
+ * cfs_inode_check_now - compare an open file with the servers'
+ * @inode: Regular file that is being read, unheard of for the lifetime of its attributes.
+ *
+ * What is cached of a file is compared when it is opened. One that stays open would be read as it
+ * was then for ever, over a cut of the network too. Nobody waits for the answer: with another
+ * generation, pages go when it comes.
+ *
+ * Context: Process; does not sleep.
+ */
+void cfs_inode_check_now(struct inode *inode)
+{
+	struct cfs_call *call;
+
+	WRITE_ONCE(CFS_I(inode)->check_at, get_jiffies_64() + msecs_to_jiffies(CFS_CHECK_AGAIN_MS));
+	if (!inode->i_nlink || cfs_data_busy(inode) || cfs_chan_absence())
+		return;
+	call = cfs_call_alloc(CFS_SB(inode->i_sb), CFS_OP_GETATTR, inode->i_ino, GFP_NOWAIT);
+	if (!call)
+		return;
+	call->done = cfs_inode_checked;
+	cfs_call_async(call);
 }
 
 /**
@@ -421,6 +475,7 @@ struct inode *cfs_iget(struct super_block *sb, const struct cfs_attr *attr, u64 
 	if (cfs_changed_since(CFS_SB(sb), attr->ino, seq))
 		CFS_I(inode)->attr_until = 0;
 	spin_unlock(&inode->i_lock);
+	cfs_fsc_setup(inode);
 	unlock_new_inode(inode);
 	return inode;
 }
@@ -526,6 +581,7 @@ void cfs_inode_evict(struct inode *inode)
 	if (ci->data)
 		cfs_data_evict(inode);
 	truncate_inode_pages_final(&inode->i_data);
+	cfs_fsc_evict(inode);
 	clear_inode(inode);
 	if (ci->evict_call)
 		cfs_call_async(ci->evict_call);

@@ -45,6 +45,7 @@ struct cfs_read {
 	u64 len;		/* bytes inside the file */
 	atomic_t pieces;
 	int error;		/* first; written once (cmpxchg) */
+	struct work_struct work; /* its end, where the data goes to the local cache */
 };
 
 struct cfs_rpiece {
@@ -138,10 +139,25 @@ static void cfs_read_end(struct cfs_read *rd)
 	cfs_data_drop(d, false);
 }
 
+static void cfs_read_end_work(struct work_struct *work)
+{
+	cfs_read_end(container_of(work, struct cfs_read, work));
+}
+
+/*
+ * 6.12 writes to the local cache in whoever tells of the end: a receiver must not wait for that
+ * disk.
+ */
 static void cfs_read_unref(struct cfs_read *rd)
 {
-	if (atomic_dec_and_test(&rd->pieces))
+	if (!atomic_dec_and_test(&rd->pieces))
+		return;
+	if (!test_bit(NETFS_SREQ_COPY_TO_CACHE, &rd->sr->flags)) {
 		cfs_read_end(rd);
+		return;
+	}
+	INIT_WORK(&rd->work, cfs_read_end_work);
+	queue_work(cfs_io_wq, &rd->work);
 }
 
 static void cfs_rpiece_free(struct cfs_rpiece *rp)

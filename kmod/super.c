@@ -11,7 +11,7 @@
  *           deadline seconds.
  *
  * Options   config=KEY=VALUE  (repeatable; kept as lines for the daemon, this module does not look
- *           inside) crc=on|off  hard|soft  deadline=SECONDS  acl|noacl  nobpf
+ *           inside) crc=on|off  hard|soft  deadline=SECONDS  acl|noacl  nobpf  fsc
  * The end   data (every byte committed, unless forced), dentries and inodes (evictions are queued),
  *           calls, the daemon is told, struct cfs_sb. Only the first waits without bound, like any
  *           hard mount, as long as there is a daemon; without one, until the deadline. A forced
@@ -40,7 +40,7 @@
 
 enum {
 	CFS_OPT_CONFIG, CFS_OPT_CRC, CFS_OPT_SOFT, CFS_OPT_HARD, CFS_OPT_DEADLINE, CFS_OPT_ACL,
-	CFS_OPT_NOBPF
+	CFS_OPT_NOBPF, CFS_OPT_FSC
 };
 
 static const struct constant_table cfs_on_off[] = {
@@ -57,6 +57,7 @@ static const struct fs_parameter_spec cfs_parameters[] = {
 	fsparam_u32("deadline", CFS_OPT_DEADLINE),
 	fsparam_flag_no("acl", CFS_OPT_ACL),
 	fsparam_flag("nobpf", CFS_OPT_NOBPF),
+	fsparam_flag("fsc", CFS_OPT_FSC),
 	{}
 };
 
@@ -146,6 +147,8 @@ static int cfs_show_options(struct seq_file *m, struct dentry *root)
 		seq_puts(m, ",noacl");
 	if (csb->nobpf)
 		seq_puts(m, ",nobpf");
+	if (csb->fsc_volume)
+		seq_puts(m, ",fsc");
 	return 0;
 }
 
@@ -172,6 +175,7 @@ static const struct super_operations cfs_super_ops = {
 	.destroy_inode	= cfs_inode_destroy,
 	.free_inode	= cfs_inode_free,
 	.evict_inode	= cfs_inode_evict,
+	.write_inode	= netfs_unpin_writeback,	/* for dirty pages; inodes are not written */
 	.statfs		= cfs_statfs,
 	.show_options	= cfs_show_options,
 	.umount_begin	= cfs_umount_begin,
@@ -247,7 +251,8 @@ static int cfs_fill_super(struct super_block *sb, struct fs_context *fc)
 	csb->fsid = reply.fsid;
 	if (reply.flags & CFS_MR_READ_ONLY)
 		sb->s_flags |= SB_RDONLY;
-	return cfs_make_root(sb, &reply.root, seq);
+	ret = csb->fsc ? cfs_fsc_begin(csb, fc) : 0;
+	return ret ?: cfs_make_root(sb, &reply.root, seq);
 }
 
 static int cfs_get_tree(struct fs_context *fc)
@@ -284,6 +289,7 @@ static void cfs_kill_sb(struct super_block *sb)
 	if (sb->s_root)
 		cfs_data_sb_sync(csb);
 	kill_anon_super(sb);
+	cfs_fsc_end(csb);
 	cfs_ahead_sb_exit(csb);
 	cancel_delayed_work_sync(&csb->watch);
 	if (csb->session)
@@ -341,6 +347,10 @@ static int cfs_check_remount(struct fs_context *fc, int opt, const struct fs_par
 		if (csb->nobpf)
 			return 0;
 		break;
+	case CFS_OPT_FSC:
+		if (csb->fsc)
+			return 0;
+		break;
 	}
 	return invalf(fc, "cubefs: only ro and rw can be changed by a remount");
 }
@@ -370,6 +380,9 @@ static int cfs_parse_param(struct fs_context *fc, struct fs_parameter *param)
 		return 0;
 	case CFS_OPT_NOBPF:
 		csb->nobpf = true;
+		return 0;
+	case CFS_OPT_FSC:
+		csb->fsc = true;
 		return 0;
 	}
 	if (!r.uint_32 || r.uint_32 > CFS_DEADLINE_MAX_S)

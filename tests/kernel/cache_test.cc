@@ -535,6 +535,42 @@ TEST_F(Cache, ChangesOfAnotherHostComeWithinTheLifetime) {
 
 // Many change a few names, many look at them through a cache that is dropped all the time. Each name has one owner that knows
 // what it did last; what is seen is never older than what the owner had done before the look began.
+std::string start_of(const Fd& fd, size_t len) {
+  std::string out(len, '\0');
+  const ssize_t n = pread(fd.get(), out.data(), len, 0);
+  EXPECT_GE(n, 0) << strerror(errno);
+  out.resize(n > 0 ? size_t(n) : 0);
+  return out;
+}
+
+// Breaks: a file that stays open is read as it was at its open, for ever, whatever other hosts write.
+TEST_F(Policy, AFileThatStaysOpenIsComparedWhileItIsRead) {
+  make(path("f"), "before");
+  rule("--entry 60 --attr 2");
+  std::this_thread::sleep_for(
+      milliseconds(2500));  // its time of modification is not of now any more
+  Fd here(path("f"), O_RDONLY);
+  ASSERT_EQ(start_of(here, 6), "before");
+  Fd there(other("f"), O_WRONLY | O_TRUNC);
+  ASSERT_EQ(write_at(there.get(), "after!", 0), 0);
+  ASSERT_EQ(there.close(), 0);
+  const double changed = now();
+  std::string seen;
+  for (; now() < changed + 20; std::this_thread::sleep_for(milliseconds(100))) {
+    seen = start_of(here, 6);
+    if (seen == "after!") break;
+  }
+  EXPECT_EQ(seen, "after!");
+  // the size as well, by reading on
+  ASSERT_EQ(write_at(Fd(other("f"), O_WRONLY).get(), "more", 6), 0);
+  for (const double grew = now(); now() < grew + 20;) {
+    seen = start_of(here, 10);
+    if (seen.size() == 10) break;
+    std::this_thread::sleep_for(milliseconds(100));
+  }
+  EXPECT_EQ(seen, "after!more");
+}
+
 TEST_F(Cache, RaceOfChangesAndLooks) {
   constexpr int kNames = 4, kLookers = 4;
   std::array<std::atomic<int>, kNames>

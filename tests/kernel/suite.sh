@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Runs inside the guest (module loaded, mini cluster at $CUBEFS_HOST_IP). Each check prints "ok NAME" or "not ok NAME - why".
-#   tests/kernel/suite.sh [--short|--fs FILTER|--cache [FILTER]|--observe|--upgrade]
+#   tests/kernel/suite.sh [--short|--fs FILTER|--cache [FILTER]|--observe|--upgrade|--fsc|--soak]
 # --short: fewer random operations, for the debug kernel; --fs: only these tests of fs_suite (NfsExport: tests/kernel/nfs.sh);
-# --cache: only those of the metadata cache; --observe: only the tools that watch; --upgrade: only upgrades under load
+# --cache: only those of the metadata cache; --observe: only the tools that watch; --upgrade: only upgrades under load; --fsc: only the local cache;
+# --soak: $CFS_ORACLE_OPS random operations twice, then $CFS_OUTAGE_CYCLES random faults under load
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 B=$PWD/build/release
@@ -259,6 +260,23 @@ if [ "${1:-}" = --upgrade ]; then
   check umount-and-unload unloads
   exit $failed
 fi
+local_cache() { tests/kernel/fsc.sh "$CFSCTL" "$MASTER" "$1" "$B/tests/fs/data_oracle"; }
+if [ "${1:-}" = --fsc ]; then
+  local_cache "$MNT2" || failed=1
+  check second-umount umount_volume "$MNT2"
+  check no-requests-left no_requests_left
+  check umount-and-unload unloads
+  exit $failed
+fi
+if [ "${1:-}" = --soak ]; then
+  check second-umount umount_volume "$MNT2"
+  check data-oracle "$B/tests/fs/data_oracle" --ops "${CFS_ORACLE_OPS:-80000}" "$MNT"
+  check data-oracle-two-processes "$B/tests/fs/data_oracle" --ops "${CFS_ORACLE_OPS:-80000}" --processes 2 "$MNT"
+  export CFS_OUTAGE_CYCLES=${CFS_OUTAGE_CYCLES:-200}
+  CFS_CFSD=$B/daemon/app/cfsd CFS_CFSCTL=$CFSCTL "$B/tests/kernel/outage_test" --gtest_brief=1 --gtest_filter='*RandomFaults' || failed=1
+  check umount-and-unload unloads
+  exit $failed
+fi
 if [ "${1:-}" = --fs ]; then
   [[ $2 != *Transcripts* ]] || transcripts
   CFS_TREE_OPS=150 CFS_DIR_ENTRIES=3000 "$B/tests/fs/fs_suite" --gtest_brief=1 --gtest_filter="$2:-$NOT_HERE" || failed=1
@@ -281,6 +299,7 @@ else
   pair_of_kernel_mounts 'TwoMounts.*:Tree.EightThreadsOverTwoMounts-TwoMounts.AttributesCome*'
   transcripts
   nfs_export
+  local_cache "$MNT2" || failed=1
   for seed in 1 2 3; do
     CFS_FSX_SEED=$seed CFS_FSX_OPS=600 "$B/tests/fs/fs_suite" --gtest_brief=1 --gtest_filter='Random.AgainstModel' || failed=1
   done

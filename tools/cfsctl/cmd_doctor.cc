@@ -24,6 +24,7 @@
 #include "tools/cfsctl/daemon_link.h"
 #include "tools/cfsctl/kernel_mount.h"
 #include "tools/cfsctl/master_http.h"
+#include "tools/cfsctl/mount_table.h"
 
 namespace cfs::ctl {
 namespace {
@@ -101,6 +102,29 @@ Check check_clock() {
   }
   return {"clock", State::kWarn, "the kernel says that no time service keeps the clock",
           "start systemd-timesyncd, chrony or ntpd"};
+}
+
+/// FS-Cache lists its caches with a letter for their state: A is one that a daemon keeps.
+bool local_cache_bound() {
+  std::ifstream in("/proc/fs/fscache/caches");
+  for (std::string line; std::getline(in, line);) {
+    if (line.find(" A ") != std::string::npos) return true;
+  }
+  return false;
+}
+
+void check_local_cache(Checks& out) {
+  const std::vector<MountEntry> mounts = cubefs_mounts();
+  const bool wanted = std::any_of(mounts.begin(), mounts.end(), [](const MountEntry& one) {
+    return ("," + one.options + ",").find(",fsc,") != std::string::npos;
+  });
+  if (!wanted) return;
+  if (local_cache_bound()) {
+    out.push_back({"local cache", State::kOk, "bound", ""});
+  } else {
+    out.push_back({"local cache", State::kWarn, "mounted with fsc, but no cache is bound",
+                   "install cachefilesd and start it"});
+  }
 }
 
 // ---------------------------------------------------------------- daemon
@@ -259,6 +283,7 @@ Checks examine(const Context& context, std::set<std::string> masters) {
     out.push_back(check_requests(context));
   }
   check_mounts(mounts, masters, out);
+  check_local_cache(out);
   if (!masters.empty()) check_cluster(masters, out);
   return out;
 }

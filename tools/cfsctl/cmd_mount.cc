@@ -124,10 +124,15 @@ Either<Choice> choose_fuse(const MountArgs& args, const std::string& reason) {
   return Choice{FrontKind::kFuse, reason};
 }
 
-Either<Choice> choose_front(const MountArgs& args, FrontKind wanted) {
-  if (wanted == FrontKind::kFuse) return choose_fuse(args, "FUSE, as asked");
+Either<Choice> choose_front(const MountArgs& args, const MountPlan& plan) {
+  if (plan.front == FrontKind::kFuse && plan.fsc) {
+    return Problem{kUsage, what_of(args), "fsc needs the kernel front end",
+                   "leave out fsc, or '--frontend fuse'"};
+  }
+  if (plan.front == FrontKind::kFuse) return choose_fuse(args, "FUSE, as asked");
   Either<Choice> kernel = choose_kernel(args);
-  if (wanted == FrontKind::kKernel || std::holds_alternative<Choice>(kernel)) return kernel;
+  const bool only = plan.front == FrontKind::kKernel || plan.fsc;
+  if (only || std::holds_alternative<Choice>(kernel)) return kernel;
   return choose_fuse(args, "FUSE, because " + std::get<Problem>(kernel).why);
 }
 
@@ -224,7 +229,7 @@ int run_mount(const Context& context, const MountArgs& args) {
   if (plan->remount) return remount(args, *plan, path);
   std::string place;
   if (const auto problem = check_place(args, path, place)) return report(*problem);
-  const Either<Choice> choice = choose_front(args, plan->front);
+  const Either<Choice> choice = choose_front(args, *plan);
   if (const auto* problem = std::get_if<Problem>(&choice)) return report(*problem);
   if (args.check_only) return kDone;
   auto reached = reach_or_start_daemon(context.socket, what_of(args));
@@ -261,7 +266,8 @@ constexpr const char* kExamples =
     "  followerread       any replica may serve reads (no)\n"
     "  nearread=no        do not prefer near replicas\n"
     "  trash=no           delete for real where the volume has a trash\n"
-    "  crc=off            kernel: do not check the data's checksums";
+    "  crc=off            kernel: do not check the data's checksums\n"
+    "  fsc                kernel: keep what was read on a local disk (needs cachefilesd)";
 
 }  // namespace
 

@@ -90,6 +90,7 @@ Result<void> set_options(int fs, const MountPlan& plan) {
   if (set && plan.soft) set = set_flag(fs, "soft");
   if (set && !plan.acl) set = set_flag(fs, "noacl");
   if (set && !plan.bpf) set = set_flag(fs, "nobpf");
+  if (set && plan.fsc) set = set_flag(fs, "fsc");
   if (set && plan.deadline_s > 0) set = set_string(fs, "deadline", std::to_string(plan.deadline_s));
   if (set && plan.config.read_only) set = set_flag(fs, "ro");
   for (const std::string& flag : plan.sb_flags) {

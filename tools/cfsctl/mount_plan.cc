@@ -132,6 +132,7 @@ const std::map<std::string, Setter>& own_options() {
       {"acl", [](MountPlan& p, const std::string&) { return p.acl = true, Result<void>(); }},
       {"noacl", [](MountPlan& p, const std::string&) { return p.acl = false, Result<void>(); }},
       {"nobpf", [](MountPlan& p, const std::string&) { return p.bpf = false, Result<void>(); }},
+      {"fsc", [](MountPlan& p, const std::string&) { return p.fsc = true, Result<void>(); }},
       {"deadline",
        positive_seconds("deadline", [](MountPlan& p, std::uint32_t s) { p.deadline_s = s; })},
       {"attrvalid", seconds_as_ms("attrvalid", &MountConfig::attr_valid_ms)},
