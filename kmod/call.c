@@ -15,6 +15,7 @@
 #include <linux/slab.h>
 #include <linux/uidgid.h>
 #include "chan.h"
+#include "optrace.h"
 
 /* fixed answers, with room for a newer daemon's longer ones */
 #define CFS_REPLY_DEFAULT	256
@@ -53,6 +54,7 @@ struct cfs_call *cfs_call_alloc(struct cfs_sb *csb, u16 op, u64 ino, gfp_t gfp)
 	call->req.uid = from_kuid(&init_user_ns, current_fsuid());
 	call->req.gid = from_kgid(&init_user_ns, current_fsgid());
 	call->reply_max = CFS_REPLY_DEFAULT;
+	call->op_id = cfs_op_id();
 	refcount_set(&call->ref, 1);
 	INIT_LIST_HEAD(&call->node);
 	init_completion(&call->completion);

@@ -332,6 +332,7 @@ struct cfs_call {
 	bool waiting;
 	bool sent;				/* L: a daemon has got it, now or before */
 	u16 slot;				/* L: valid while in the slot table */
+	u64 op_id;				/* I: operation that made it, for the trace; or 0 */
 	u64 queued_ns;				/* I: time of submission, for the trace */
 	u64 since;				/* I: jiffies64 of submission */
 	refcount_t ref;				/* caller (or done), channel, delivery */

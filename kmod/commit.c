@@ -126,8 +126,11 @@ static void cfs_commit_keys(struct cfs_data *d, struct cfs_call *call)
 		n = cfs_commit_collect(d, few);
 		keys = (struct cfs_ekey *)call->small;
 	}
-	list_for_each_entry(st, &d->committing, commit)
+	list_for_each_entry(st, &d->committing, commit) {
 		cfs_stream_key(st, &keys[i++]);
+		if (st->op_id)
+			call->op_id = st->op_id;
+	}
 	cfs_call_data(call, keys, n * sizeof(*keys));
 	call->req.commit.nkeys = n;
 }

@@ -90,6 +90,7 @@ struct cfs_pkt {
 	struct iov_iter iter;		/* bytes to send, or where a read puts them */
 	u32 len;			/* of these */
 	bool is_read;
+	u64 op_id;			/* operation that it is part of, for the trace; or 0 */
 	/* Reads, or NULL: the first of several with the same one takes it, and its data is used. */
 	struct cfs_pkt **claim;
 	void (*done)(struct cfs_pkt *pkt);	/* process context, no locks held; may submit again

@@ -89,6 +89,7 @@ struct cfs_write {
 	u64 subtree_last;		/* D: interval tree */
 	u64 seq;			/* D: age */
 	u64 since;			/* jiffies64 */
+	u64 op_id;			/* operation that issued it, for the trace; or 0 */
 	u32 pieces;			/* D: not finished */
 	u8 conflicts;			/* D */
 	int error;			/* D: first final one */
@@ -173,6 +174,7 @@ struct cfs_stream {
 	u64 acked_at;			/* jiffies64 of the oldest byte not committed */
 	u64 wait_since;			/* jiffies64: waiting for a connection; 0: not */
 	u64 not_before;			/* jiffies64 */
+	u64 op_id;			/* of its newest piece, for the trace of create and commit */
 	u32 nflight;
 	u8 tries;
 	u8 full;			/* times no partition had space */

@@ -382,6 +382,22 @@ void cfs_inode_check_now(struct inode *inode)
 	cfs_call_async(call);
 }
 
+/* The rights of an inode are old. */
+static noinline int cfs_rights_refresh(struct inode *inode)
+{
+	return cfs_refresh_cached(inode) ? 0 : cfs_inode_refresh(inode, true);
+}
+
+CFS_TOLD(static, int, cfs_rights_refresh, CFS_VFS_PERMISSION, inode, ret,
+	 (struct inode *inode), (inode))
+
+static noinline int cfs_permission_expired(struct mnt_idmap *idmap, struct inode *inode, int mask)
+{
+	if (mask & MAY_NOT_BLOCK)
+		return -ECHILD;
+	return cfs_rights_refresh_op(inode) ?: generic_permission(idmap, inode, mask);
+}
+
 /**
  * cfs_permission - inode_operations.permission
  * @idmap: Of the mount.
@@ -393,15 +409,8 @@ void cfs_inode_check_now(struct inode *inode)
  */
 int cfs_permission(struct mnt_idmap *idmap, struct inode *inode, int mask)
 {
-	int ret = 0;
-
-	if (!cfs_rights_are_fresh(CFS_I(inode))) {
-		if (mask & MAY_NOT_BLOCK)
-			return -ECHILD;
-		if (!cfs_refresh_cached(inode))
-			ret = cfs_inode_refresh(inode, true);
-	}
-	return ret ?: generic_permission(idmap, inode, mask);
+	return cfs_rights_are_fresh(CFS_I(inode)) ? generic_permission(idmap, inode, mask) :
+		cfs_permission_expired(idmap, inode, mask);
 }
 
 /* ---- inodes ---- */

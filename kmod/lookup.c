@@ -23,7 +23,7 @@
 #include <linux/stringhash.h>
 #include "cfs.h"
 #include "compat.h"
-#include "trace.h"
+#include "optrace.h"
 
 /*
  * d_time: epoch in the upper bits, end of validity in jiffies in the lower ones (139 years at 250
@@ -349,17 +349,25 @@ static bool cfs_open_is_granted(struct inode *inode)
 	       cfs_attrs_are_fresh(CFS_I(inode));
 }
 
+/* 1: its attributes are those of now; 0: it is gone. */
+static noinline int cfs_revalidate_inode(struct inode *inode)
+{
+	int ret = cfs_inode_refresh(inode, true);
+
+	return ret == -ESTALE ? 0 : ret ?: 1;
+}
+
+CFS_TOLD(static, int, cfs_revalidate_inode, CFS_VFS_REVALIDATE, inode, ret,
+	 (struct inode *inode), (inode))
+
 /* An open of a name that is believed: its attributes must be those of now. 1: they are. */
 static int cfs_revalidate_open(struct inode *inode, unsigned int flags)
 {
-	int ret;
-
 	if (!inode || !S_ISREG(inode->i_mode) || !cfs_is_open(flags) || cfs_open_is_granted(inode))
 		return 1;
 	if (flags & LOOKUP_RCU)
 		return -ECHILD;
-	ret = cfs_inode_refresh(inode, true);
-	return ret == -ESTALE ? 0 : ret ?: 1;
+	return cfs_revalidate_inode_op(inode);
 }
 
 /* Out of line, as the next one: a believed name needs neither their stack nor registers. */
@@ -383,6 +391,10 @@ static noinline int cfs_revalidate_expired(struct inode *dir, const struct qstr 
 	return ret != -ENODATA ? ret : cfs_revalidate_call(dir, name, dentry, cfs_is_open(flags));
 }
 
+CFS_TOLD(static, int, cfs_revalidate_expired, CFS_VFS_REVALIDATE, dir, ret,
+	 (struct inode *dir, const struct qstr *name, struct dentry *dentry, unsigned int flags),
+	 (dir, name, dentry, flags))
+
 /*
  * 1: the name may be used; 0: look it up anew; -ECHILD: not to be decided under RCU. A negative
  * dentry whose time is over is dropped, not asked about: the lookup that follows does that. So is
@@ -398,7 +410,7 @@ static int cfs_revalidate(struct inode *dir, const struct qstr *name, struct den
 	    (inode || !(flags & (LOOKUP_CREATE | LOOKUP_RENAME_TARGET))))
 		return trace_cfs_cache_enabled() ? cfs_revalidate_told(dir, inode, flags) :
 			cfs_revalidate_open(inode, flags);
-	return cfs_revalidate_expired(dir, name, dentry, flags);
+	return cfs_revalidate_expired_op(dir, name, dentry, flags);
 }
 
 static CFS_D_REVALIDATE_FN(cfs_d_revalidate)

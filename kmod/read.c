@@ -29,7 +29,7 @@
 #include <linux/fs.h>
 #include <linux/slab.h>
 #include "data.h"
-#include "trace.h"
+#include "optrace.h"
 
 #define CFS_READ_POOL	16	/* objects kept so that reads go on without memory */
 #define CFS_AGAIN_MAX	20	/* times a replica may say "try again" before another is asked */
@@ -43,6 +43,7 @@ struct cfs_read {
 	struct cfs_data *data;
 	u64 since;		/* jiffies64 */
 	u64 len;		/* bytes inside the file */
+	u64 op_id;		/* for the trace */
 	atomic_t pieces;
 	int error;		/* first; written once (cmpxchg) */
 	struct work_struct work; /* its end, where the data goes to the local cache */
@@ -509,6 +510,7 @@ static void cfs_rpiece_hedge(struct work_struct *work)
 		rp->hedge = (struct cfs_pkt){
 			.hdr = rp->pkt.hdr,
 			.csb = csb,
+			.op_id = rp->pkt.op_id,
 			.iter = rp->iter,
 			.len = rp->len,
 			.is_read = true,
@@ -564,6 +566,7 @@ static void cfs_rpiece_try(struct cfs_rpiece *rp)
 	struct cfs_dp *dp;
 
 	rp->pkt.csb = csb;
+	rp->pkt.op_id = rp->read->op_id;
 	if (cfs_read_hopeless(csb) || cfs_io_expired(csb, rp->read->since))
 		return cfs_rpiece_finish(rp, -EIO);
 	dp = cfs_dp_get(csb, rp->partition_id);
@@ -604,6 +607,7 @@ void cfs_issue_read(struct netfs_io_subrequest *sr)
 		.sr = sr,
 		.data = d,
 		.since = get_jiffies_64(),
+		.op_id = cfs_op_id(),
 		.len = pos < size ? min_t(u64, size - pos, sr->len - sr->transferred) : 0,
 	};
 	atomic_set(&rd->pieces, 1);

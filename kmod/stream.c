@@ -167,6 +167,7 @@ bool cfs_stream_add(struct cfs_data *d, struct cfs_piece *piece)
 	if (!st)
 		return false;
 	st->tiny |= tiny;
+	st->op_id = piece->pkt.op_id;
 	piece->stream = st;
 	list_move_tail(&piece->link, &st->queue);
 	st->next += piece->len;
@@ -386,6 +387,7 @@ static void cfs_stream_create(struct cfs_stream *st)
 	st->create_vec.iov_len = sizeof(st->create_body);
 	iov_iter_kvec(&st->create.iter, ITER_SOURCE, &st->create_vec, 1, sizeof(st->create_body));
 	st->create.done = cfs_create_done;
+	st->create.op_id = st->op_id;
 	if (cfs_conn_submit(st->conn, &st->create)) {
 		cfs_stream_unplace(st);
 		cfs_wait_change(&d->run, CFS_RETRY_MS / 10);

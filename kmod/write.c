@@ -20,7 +20,7 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include "data.h"
-#include "trace.h"
+#include "optrace.h"
 
 #define CFS_WRITE_POOL	64	/* objects kept so that write-back goes on without memory */
 
@@ -49,6 +49,7 @@ static struct cfs_piece *cfs_piece_new(struct cfs_write *w, u64 pos, u32 len,
 	piece->host = U8_MAX;
 	piece->pkt.done = cfs_piece_done;
 	piece->pkt.csb = cfs_data_sb(w->data);
+	piece->pkt.op_id = w->op_id;
 	INIT_LIST_HEAD(&piece->link);
 	INIT_LIST_HEAD(&piece->note);
 	INIT_LIST_HEAD(&piece->pkt.link);
@@ -316,6 +317,7 @@ void cfs_issue_write(struct netfs_io_subrequest *sr)
 		.start = sr->start + sr->transferred,
 		.last = sr->start + sr->len - 1,
 		.since = get_jiffies_64(),
+		.op_id = cfs_op_id(),
 		.direct = sr->rreq->origin == NETFS_DIO_WRITE ||
 			  sr->rreq->origin == NETFS_UNBUFFERED_WRITE,
 	};

@@ -39,18 +39,57 @@ packets_are_traced() {
   traced dd if=/dev/urandom of="$MNT/traced" bs=300k count=1 conv=fsync
   req=$(sed -n 's/.*cfs_packet_sent:.* req=\([0-9]*\) .* op=0x3 .*/\1/p' "$T/trace" | head -1)
   dev=$(printf 'dev=%#x' "$(stat -c %d "$MNT/traced")")
-  [ -n "$req" ] && grep -q "cfs_packet: $dev .* req=$req node=[1-9].* err=0 result=0xf0 latency_ns=[1-9]" "$T/trace" && return
+  [ -n "$req" ] && grep -q "cfs_packet: op_id=[0-9]* $dev .* req=$req node=[1-9].* err=0 result=0xf0 latency_ns=[1-9]" "$T/trace" && return
   cat "$T/trace"
   return 1
 }
 
-# An operation of the VFS begins and ends in its thread; between them that says what the cache knew and which request was made.
+# in_order PATTERN...: lines of the trace match them, one after the other
+in_order() {
+  awk 'BEGIN {n = ARGC - 1; for (i = 1; i <= n; i++) {p[i] = ARGV[i]; ARGV[i] = ""} s = 1} s <= n && $0 ~ p[s] {s++} END {if (s <= n) print "missing: " p[s]; exit s <= n}' \
+    "$@" <"$T/trace" && return
+  cat "$T/trace"
+  return 1
+}
+# operation_id OP COMMAND: of the first such operation in the trace
+operation_id() { sed -n "s/^ *$2-.* cfs_op_enter: op_id=\([1-9][0-9]*\) .* op=$1\$/\1/p" "$T/trace" | head -1; }
+
+# An operation of the VFS begins and ends in its thread. What it causes has its id: what the cache said, the request and its answer.
 operations_are_told() {
+  local o
   traced stat "$MNT/no-such-name-2"
-  awk '/ stat-.* cfs_op_enter:.* op=lookup/ {s = 1} s == 1 && /cfs_cache:.* name absent/ {s = 2} s == 2 && /request_queued:.* op=LOOKUP/ {s = 3}
-    s == 3 && / stat-.* cfs_op: dev=.* op=lookup res=0 latency_ns=[1-9]/ {s = 4} END {exit s != 4}' "$T/trace" || { cat "$T/trace"; return 1; }
+  o=op_id=$(operation_id lookup stat)
+  in_order "cfs_op_enter: $o " "cfs_cache: $o .* name absent" "cfs_request_queued: $o .* op=LOOKUP" "cfs_request_sent: $o " \
+    "cfs_request_done: $o " "cfs_lookup: $o .* name=no-such-name-2 res=-2" "cfs_op: $o dev=.* op=lookup res=0 latency_ns=[1-9]"
+}
+# So have the packets and pieces that others send and end for it, and the commit.
+data_has_its_operation() {
+  local o
   traced dd if=/dev/urandom of="$MNT/traced" bs=100k count=1 conv=fsync
-  grep -q 'cfs_op:.* op=write res=102400 ' "$T/trace" && grep -q 'cfs_op:.* op=fsync res=0 ' "$T/trace" || { cat "$T/trace"; return 1; }
+  grep -q 'cfs_op: .* op=write res=102400 ' "$T/trace" || { cat "$T/trace"; return 1; }
+  o=op_id=$(operation_id fsync dd)
+  in_order "cfs_op_enter: $o " "cfs_piece: $o new " "cfs_packet_sent: $o .* op=0x3 " "cfs_packet: $o .* op=0x3 .* result=0xf0" \
+    "cfs_request_queued: $o .* op=COMMIT" "cfs_request_done: $o .* op=COMMIT" "cfs_piece: $o finished " "cfs_op: $o .* op=fsync res=0" || return
+  echo 3 >/proc/sys/vm/drop_caches
+  traced cat "$MNT/traced"
+  o=op_id=$(operation_id read cat)
+  in_order "cfs_op_enter: $o " "cfs_packet_sent: $o .* op=0x[56] " "cfs_packet: $o .* op=0x[56] .* result=0xf0" "cfs_op: $o .* op=read res=[1-9]" || return
+  # an open asks for the attributes of a name that is believed
+  stat "$MNT/traced" >/dev/null
+  traced cat "$MNT/traced"
+  o=op_id=$(operation_id revalidate cat)
+  in_order "cfs_op_enter: $o " "cfs_cache: $o .* attr asked" "cfs_request_queued: $o .* op=GETATTR" "cfs_op: $o .* op=revalidate res=1"
+}
+# Dirty pages that are written later are nobody's operation; nor is anything while operations are not told.
+others_have_no_operation() {
+  traced python3 -c 'import os, sys; os.write(os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT), bytes(5000)); os.sync()' "$MNT/traced"
+  grep -q 'cfs_packet: op_id=0 .* op=0x[3f] ' "$T/trace" || { cat "$T/trace"; return 1; }
+  echo >/sys/kernel/tracing/trace
+  echo 1 >$events/cfs_request_queued/enable
+  stat "$MNT/no-such-name-4" 2>/dev/null
+  echo 0 >$events/cfs_request_queued/enable
+  cat /sys/kernel/tracing/trace >"$T/trace"
+  in_order 'cfs_request_queued: op_id=0 .* op=LOOKUP'
 }
 
 cache_hits_are_told() {
@@ -140,10 +179,22 @@ PY
 
 # What a script is started with: probes of the daemon need its process.
 options() { if grep -q '^usdt:' "tools/bpftrace/$1.bt"; then echo "-p $(pgrep -o -x cfsd)"; fi; }
-arguments() { [ "$1" != cfsslow ] || echo 1; }
-# script NAME PATTERN COMMAND...: the bpftrace script shows what the command does. Starting takes ten seconds here.
+arguments() {
+  case $1 in
+    cfsslow) echo 1 ;;
+    cfspath) echo stat ;;
+  esac
+}
+# script NAME PATTERN COMMAND...: the bpftrace script shows what the command does in a line that matches.
 script() {
-  local name=$1 pattern=$2 pid
+  local name=$1 pattern=$2
+  shift 2
+  script_with shows_line "$name" "$@"
+}
+shows_line() { grep -Eq "$pattern" "$1"; }
+# script_with CHECK NAME COMMAND...: CHECK accepts what the script writes while the command runs. Starting takes ten seconds here.
+script_with() {
+  local accept=$1 name=$2 pid
   shift 2
   # shellcheck disable=SC2046
   timeout -s INT 90 bpftrace $(options "$name") "tools/bpftrace/$name.bt" $(arguments "$name") >"$T/$name" 2>&1 &
@@ -156,7 +207,7 @@ script() {
   sleep 1
   kill -INT "$(pgrep -P $pid -x bpftrace)"
   wait $pid
-  grep -Eq "$pattern" "$T/$name" && return
+  $accept "$T/$name" && return
   cat "$T/$name"
   return 1
 }
@@ -174,6 +225,19 @@ mount_again() {
     "$CFSCTL" umount /mnt/observed
 }
 misses() { stat "$MNT/none-a" "$MNT/none-b"; }
+# The whole way of one lookup, in the order of its times: lines of two CPUs may come in any order.
+shows_the_path() {
+  sort -s -n -k1,1 -k2,2 "$1" | awk '$3 == "lookup" && $4 == "of" && $8 == "stat" && !op {op = $1; s = 1}
+    $1 != op {next}
+    s == 1 && /cache: name absent$/ {s = 2}
+    s == 2 && /request [1-9][0-9]*: LOOKUP queued$/ {s = 3; id = $4}
+    s == 3 && $4 == id && /: sent to cfsd$/ {s = 4}
+    s == 4 && $4 == id && /: asks meta node [0-9.]+:[0-9]+, opcode 0x25$/ {s = 5}
+    s == 5 && $4 == id && /: meta node.s result 245, error 0$/ {s = 6}
+    s == 6 && $4 == id && /: done, -2$/ {s = 7}
+    s == 7 && /lookup done, 0$/ {s = 8}
+    END {exit s != 8}' && ! grep -q ' by [^s]' "$1"
+}
 every_script_parses() {
   local f
   for f in tools/bpftrace/*.bt; do
@@ -184,6 +248,8 @@ every_script_parses() {
 
 check one-id-joins-a-request one_id_joins_a_request
 check operations-are-told operations_are_told
+check data-has-its-operation data_has_its_operation
+check others-have-no-operation others_have_no_operation
 check packets-are-traced packets_are_traced
 check cache-hits-are-told cache_hits_are_told
 check profile-process profile_knows_the_process
@@ -200,6 +266,7 @@ check walkthrough-finds-slow-node finds_a_slow_node
 check bpftrace-scripts-parse every_script_parses
 check bpftrace-latency script cfslatency '@usecs\[4\]' misses
 check bpftrace-operations script cfsops '@usecs\[6\]' misses
+check bpftrace-path script_with shows_the_path cfspath misses
 check bpftrace-slow script cfsslow '^[0-9]+ +stat +[0-9]+ +4 +[0-9]+ +-2 +[0-9]{5,}' slow_lookup
 check bpftrace-connections script cfsconns 'mount generation 0 session [0-9]+' mount_again
 check bpftrace-top script cfstop '@bytes\[[0-9]+\]: [0-9]{6}' write_for_a_while
