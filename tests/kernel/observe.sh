@@ -7,6 +7,8 @@ set -u
 cd "$(dirname "$0")/../.." || exit 2
 # shellcheck source=tests/lib.sh
 . tests/lib.sh
+# shellcheck source=packaging/apt.sh
+. packaging/apt.sh
 CFSCTL=$1 MNT=$2 METRICS=$3
 T=$(mktemp -d)
 trap 'rm -rf "$T"' EXIT
@@ -107,6 +109,19 @@ profile_knows_the_nodes() {
   "$CFSCTL" profile --by node --json |
     json 'assert any(g["op"] == "append" and ":" in g["name"] and g["count"] > 0 for g in d["groups"])'
 }
+# By mount and by cgroup: three lookups of a process in a cgroup of its own are three there, and three more of the mount's.
+lookups_of_mount() { "$CFSCTL" profile --by mount --json | json 'print(sum(g["count"] for g in d["groups"] if g["op"] == "lookup" and g["name"] == "test"))'; }
+profile_knows_mount_and_cgroup() {
+  local group=/sys/fs/cgroup/observed before rc=0
+  mkdir -p $group || return 1
+  before=$(lookups_of_mount)
+  (echo "$BASHPID" >$group/cgroup.procs && exec stat "$MNT/none-4" "$MNT/none-5" "$MNT/none-6") 2>/dev/null
+  "$CFSCTL" profile observed --json >"$T/out"
+  [ "$(lookups_of_mount)" = $((before + 3)) ] || { echo "lookups of the mount: $before, then $(lookups_of_mount)"; rc=1; }
+  json 'g = d["groups"]; assert d["by"] == "cgroup" and [(x["op"], x["count"], x["errors"], sum(b["count"] for b in x["buckets"])) for x in g] == [("lookup", 3, 3, 3)], g' <"$T/out" || rc=1
+  rmdir $group
+  return $rc
+}
 profile_refuses_strangers() { ! "$CFSCTL" profile no-such-cgroup 2>/dev/null; }
 
 # trace shows a request with its caller and what it waited for, and the packet behind it.
@@ -145,6 +160,47 @@ dashboards_name_what_is_served() {
   [ -s "$T/used" ] && [ -z "$(comm -13 "$T/names" "$T/used" | tee /dev/stderr)" ]
 }
 node_latency_is_served() { curl -sf "http://$METRICS/metrics" | grep -q '^cubefs_data_packet_duration_seconds_count{node="[0-9.]*:[0-9]*",kind="append"} [1-9]'; }
+
+# One operation, in tracepoint, map, /metrics, Prometheus and panels.
+followed_everywhere() {
+  local prometheus=127.0.0.1:9095 pid rc=0
+  echo "scrape_configs: [{job_name: cubefs, scrape_interval: 1s, static_configs: [{targets: [\"$METRICS\"]}]}]" >"$T/prometheus.yml"
+  PATH=$PATH:$(cfs_cache)/prometheus/usr/bin prometheus --config.file="$T/prometheus.yml" --storage.tsdb.path="$T/tsdb" \
+    --web.listen-address=$prometheus >"$T/prometheus.log" 2>&1 &
+  pid=$!
+  until_ok 60 curl -sf http://$prometheus/-/ready || rc=1
+  [ $rc = 1 ] || tests/kernel/follow.py "$CFSCTL" "$MNT" "$METRICS" $prometheus || rc=1
+  kill $pid
+  wait $pid
+  [ $rc = 0 ] || tail -n 5 "$T/prometheus.log"
+  return $rc
+}
+
+# The perf recipes of docs/observability.md, each for as long as something is done in place of sleeping.
+recipe() { sed -n '/^## perf/,$s/^    \(perf .*[^ ]\) *# .*/\1/p' docs/observability.md | sed -n "$1p"; }
+# perf_shows N PATTERN: recipe N, run while a name is looked up that nobody answers for 50 ms
+perf_shows() {
+  local text
+  text=$(recipe "$1" | sed "s|sleep [0-9]*|$T/work|")
+  [ -n "$text" ] || { echo "no recipe $1"; return 1; }
+  (cd "$T" && bash -c "$text" >"$T/perf" 2>&1 </dev/null)
+  grep -Eq "$2" "$T/perf" && return
+  echo "$text"
+  cat "$T/perf"
+  return 1
+}
+perf_recipes() {
+  # perf takes the symbols of a module from /lib/modules, where this one is not
+  perf buildid-cache --add "build/kmod-$CUBEFS_VM/kmod/cubefs.ko" || return 1
+  {
+    echo '#!/bin/bash'
+    declare -f fault slow_lookup
+    echo "MNT=$MNT CUBEFS_HOST_IP=$CUBEFS_HOST_IP; slow_lookup >/dev/null 2>&1; true"
+  } >"$T/work"
+  chmod +x "$T/work"
+  perf_shows 1 '^ +[1-9][0-9]* +cubefs:cfs_request_done' && perf_shows 2 ' [^ ]+/[0-9]+ cubefs:cfs_request_queued\(.*' &&
+    perf_shows 3 ' cubefs:cfs_request_done: .* op=LOOKUP .* res=-2 latency_ns=[0-9]{8,}' && perf_shows 4 ' cfs_lookup' && [ -z "$(recipe 5)" ]
+}
 
 # The walkthrough of docs/observability.md: a data node that answers late is found in three commands.
 fault() { curl -sf "http://${CUBEFS_HOST_IP}:17010/mini/fault?$1"; }
@@ -253,6 +309,7 @@ check others-have-no-operation others_have_no_operation
 check packets-are-traced packets_are_traced
 check cache-hits-are-told cache_hits_are_told
 check profile-process profile_knows_the_process
+check profile-mount-and-cgroup profile_knows_mount_and_cgroup
 check profile-nodes profile_knows_the_nodes
 check profile-refuses-strangers profile_refuses_strangers
 check trace-shows-requests trace_shows_requests
@@ -262,6 +319,8 @@ check doctor-well doctor_finds_all_well
 check bench bench_runs_and_leaves_nothing
 check metrics-of-nodes node_latency_is_served
 check dashboards-names dashboards_name_what_is_served
+check operation-followed followed_everywhere
+check perf-recipes perf_recipes
 check walkthrough-finds-slow-node finds_a_slow_node
 check bpftrace-scripts-parse every_script_parses
 check bpftrace-latency script cfslatency '@usecs\[4\]' misses
