@@ -343,7 +343,7 @@ TEST_F(Chaos, RandomFaults) {
   const std::string seed_text = env("CFS_OUTAGE_SEED"), cycles_text = env("CFS_OUTAGE_CYCLES");
   const unsigned seed =
       seed_text.empty() ? std::random_device{}() : unsigned(std::stoul(seed_text));
-  const int cycles = cycles_text.empty() ? 8 : std::stoi(cycles_text);
+  const int cycles = cycles_text.empty() ? 20 : std::stoi(cycles_text);
   printf("seed %u, %d cycles\n", seed, cycles);
   random_.seed(seed);
   start_work();
