@@ -93,10 +93,13 @@ int cfs_set_acl(struct mnt_idmap *idmap, struct dentry *dentry, struct posix_acl
 
 	if (type == ACL_TYPE_ACCESS && acl)
 		ret = posix_acl_update_mode(idmap, inode, &mode, &acl);
-	if (!ret)
-		ret = cfs_acl_send(inode, acl, type);
+	if (ret)
+		goto out;
+	ret = cfs_acl_send(inode, acl, type);
+	cfs_rights_changed(CFS_SB(inode->i_sb), inode->i_ino, 0);
 	if (!ret && mode != inode->i_mode)
 		ret = cfs_inode_set_mode(idmap, inode, mode);
+out:
 	if (ret)
 		forget_cached_acl(inode, type);
 	else

@@ -4,7 +4,7 @@
  *
  * Layers   Two entrances: the VFS (super.c, inode.c, lookup.c, dir.c, ahead.c, readdir.c, file.c,
  *          xattr.c, acl.c, export.c, data.c) and the daemon (dev.c). Both call down into chan.c, view.c,
- *          conn.c, extent.c; never into each other.
+ *          conn.c, extent.c; never into each other. Changes go through peers.c to the other mounts.
  *          Only main.c knows every file.
  * Locks    outermost first:
  *            inode lock (i_rwsem) > mapping invalidate_lock > ci->data.lock > dp/node locks
@@ -72,6 +72,13 @@ struct cfs_sb {
 	/* bumped by CFS_IOC_INVALIDATE with ino 0: entries and attributes expire */
 	atomic_t epoch;
 
+	/* peers.c */
+	struct cfs_volume *volume;	/* I once its MOUNT is answered; NULL: not yet */
+	struct list_head peers;		/* RCU: volume->mounts */
+	u64 peer_id;			/* I: ascends in that list */
+	unsigned int joined;		/* READ_ONCE: 1 while on that list */
+	u64 own_floor;			/* READ_ONCE: from here on, own_seq of inodes tells all */
+
 	/* ahead.c */
 	spinlock_t ahead_lock;
 	struct list_head ahead;		/* ahead_lock: inodes without a name */
@@ -131,6 +138,11 @@ struct cfs_inode {
 	u32 attr_epoch;			/* i_lock: cfs_epoch() at that time */
 	/* READ_ONCE: jiffies64; regular files: whoever reads then has them compared */
 	u64 check_at;
+	/*
+	 * i_lock, only where a volume is mounted more than once: sequences of the last change through
+	 * this mount, through another one, and of the newest answer that was taken
+	 */
+	u64 own_seq, elsewhere_seq, attr_seq;
 	u32 storage_class;		/* i_lock */
 	/* i_lock: the server's ctime, which is the time of creation, in seconds */
 	s64 birth;
@@ -169,7 +181,7 @@ int cfs_inode_init_cache(void);
 void cfs_inode_exit_cache(void);
 struct inode *cfs_iget(struct super_block *sb, const struct cfs_attr *attr, u64 seq);
 bool cfs_attrs_are_fresh(struct cfs_inode *ci);
-void cfs_inode_apply(struct inode *inode, const struct cfs_attr *attr, u64 seq);
+bool cfs_inode_apply(struct inode *inode, const struct cfs_attr *attr, u64 seq);
 struct inode *cfs_iget_number(struct super_block *sb, u64 ino);
 int cfs_inode_refresh(struct inode *inode, bool force);
 void cfs_attrs_expire(struct inode *inode);
@@ -184,7 +196,11 @@ static inline void cfs_inode_check(struct inode *inode)
 
 void cfs_inode_invalidate(struct cfs_sb *csb, u64 ino, u32 flags);
 void cfs_epoch_bump(struct cfs_sb *csb);
+void cfs_inode_expire(struct super_block *sb, u64 ino, unsigned int what, u64 seq);
 u64 cfs_change(struct cfs_sb *csb, u64 ino);
+u64 cfs_change_end(struct cfs_sb *csb, u64 ino, u64 begun);
+u64 cfs_rights_changed(struct cfs_sb *csb, u64 ino, u64 begun);
+u64 cfs_changed_elsewhere(struct cfs_sb *csb, u64 ino);
 static inline u64 cfs_seq(struct cfs_sb *csb)
 {
 	return READ_ONCE(csb->counters->seq);
@@ -203,7 +219,7 @@ extern const struct file_operations cfs_file_fops;			/* file.c */
 
 /* ---- lookup.c: believed names ---- */
 u32 cfs_names_epoch(const struct inode *dir);
-void cfs_stamp(struct dentry *dentry, u32 epoch, u32 valid_ms);
+void cfs_stamp(struct dentry *dentry, const struct inode *dir, u32 epoch, u32 valid_ms, u64 seq);
 void cfs_stamp_expire(struct dentry *dentry);
 int cfs_check_new_name(const struct qstr *name);
 struct dentry *cfs_lookup(struct inode *dir, struct dentry *dentry, unsigned int flags);
@@ -249,6 +265,36 @@ int cfs_policy_fetch(struct cfs_policy_ctx *ctx, void *p__map);
 int cfs_policy_rule(struct cfs_policy_ctx *ctx, void *p__map);
 int cfs_policy_grant(struct cfs_policy_ctx *ctx, u32 entry_ms, u32 attr_ms, u32 open_ms);
 int cfs_policy_prefetch(struct cfs_policy_ctx *ctx);
+
+/* ---- peers.c: mounts of one volume on this host ---- */
+struct cfs_volume {
+	u64 fsid;			/* I */
+	struct list_head mounts;	/* RCU */
+	unsigned int count;		/* READ_ONCE: of them */
+	unsigned int users;		/* cfs_volumes_lock: struct cfs_sb that name it */
+	struct list_head node;		/* cfs_volumes_lock */
+};
+
+/* What of an inode is not believed any more; see cfs_inode_expire(). */
+#define CFS_EXPIRE_ATTRS	BIT(0)
+#define CFS_EXPIRE_RIGHTS	BIT(1)	/* mode, owner, ACLs, absence of capabilities */
+#define CFS_EXPIRE_NAMES	BIT(2)	/* of a directory */
+
+/* All that a change costs where a volume is mounted once. */
+static inline bool cfs_has_peers(struct cfs_sb *csb)
+{
+	/* pairs with cfs_peers_join() */
+	struct cfs_volume *v = smp_load_acquire(&csb->volume);
+
+	return v && READ_ONCE(v->count) > READ_ONCE(csb->joined);
+}
+
+int cfs_peers_join(struct cfs_sb *csb);
+void cfs_peers_leave(struct cfs_sb *csb);
+void cfs_peers_sb_free(struct cfs_sb *csb);
+void cfs_peers_changed(struct cfs_sb *csb, u64 ino, unsigned int what);
+void cfs_peers_name_changed(struct cfs_sb *csb, u64 dir, const struct qstr *name);
+void cfs_mounts_epoch_bump(struct cfs_sb *csb);
 
 /* ---- ahead.c: inodes made ahead of their names ---- */
 void cfs_ahead_begin(struct inode *dir, struct cfs_call *call);

@@ -270,7 +270,7 @@ void cfs_commit_finish(struct cfs_data *d)
 		return;
 	d->commit_done = false;
 	d->commit_busy = false;
-	cfs_change(cfs_data_sb(d), d->ci->netfs.inode.i_ino);
+	cfs_change_end(cfs_data_sb(d), d->ci->netfs.inode.i_ino, 0);
 	if (d->commit_res < 0)
 		return cfs_commit_failed(d);
 	d->commit_since = 0;

@@ -463,7 +463,7 @@ static void cfs_truncate_late(struct cfs_call *call)
 	struct cfs_data *d = call->priv;
 	struct inode *inode = &d->ci->netfs.inode;
 
-	cfs_change(cfs_data_sb(d), inode->i_ino);
+	cfs_change_end(cfs_data_sb(d), inode->i_ino, 0);
 	cfs_attrs_expire(inode);
 	mutex_lock(&d->lock);
 	cfs_map_forget(d);
@@ -602,7 +602,7 @@ void cfs_data_send_mtime(struct inode *inode)
 	cfs_change(csb, inode->i_ino);
 	if (cfs_call_sync(call) < 0)
 		WRITE_ONCE(d->overwrote, true);
-	cfs_change(csb, inode->i_ino);
+	cfs_change_end(csb, inode->i_ino, 0);
 	cfs_call_put(call);
 }
 

@@ -216,7 +216,7 @@ static int cfs_dev_invalidate(struct file *file, void __user *user)
 	if (arg.ino)
 		cfs_inode_invalidate(csb, arg.ino, arg.flags);
 	else
-		cfs_epoch_bump(csb);
+		cfs_mounts_epoch_bump(csb);
 	cfs_sb_put(csb);
 	return 0;
 }

@@ -27,6 +27,18 @@
 
 /* ---- changes ---- */
 /*
+ * A change of a name has ended, and the other mounts of the volume forget what they know of it.
+ * Returns as cfs_change_end().
+ */
+static u64 cfs_name_changed(struct cfs_sb *csb, u64 dir, const struct qstr *name, u64 begun)
+{
+	u64 seq = cfs_change_end(csb, dir, begun);
+
+	cfs_peers_name_changed(csb, dir, name);
+	return seq;
+}
+
+/*
  * The names of a directory changed by @entries: what the servers do to its attributes, until they
  * are asked.
  */
@@ -79,12 +91,20 @@ static void cfs_create_fill(struct mnt_idmap *idmap, struct inode *dir, const st
 	r->create.mode = mode;
 }
 
+/* What a create answered. */
+struct cfs_created {
+	struct cfs_attr attr;
+	u64 seq;		/* of the attributes */
+	u64 name_seq;		/* of the name */
+};
+
 /* @name: NULL for a file without one, which leaves the directory as it is. */
 static int cfs_create_call(struct mnt_idmap *idmap, struct inode *dir, const struct qstr *name,
-			   const struct cfs_create *c, struct cfs_attr *attr, u64 *seq)
+			   const struct cfs_create *c, struct cfs_created *made)
 {
 	struct cfs_sb *csb = CFS_SB(dir->i_sb);
 	struct cfs_call *call = cfs_inode_call(dir, name ? CFS_OP_CREATE : CFS_OP_TMPFILE);
+	u64 begun;
 	int ret;
 
 	if (!call)
@@ -96,23 +116,26 @@ static int cfs_create_call(struct mnt_idmap *idmap, struct inode *dir, const str
 		cfs_call_data(call, c->target, strlen(c->target));
 	if (name)
 		cfs_ahead_begin(dir, call);
-	cfs_change(csb, dir->i_ino);
+	begun = cfs_change(csb, dir->i_ino);
 	ret = cfs_call_sync(call);
 	if (ret >= 0)
-		ret = cfs_call_fixed(call, attr, sizeof(*attr));
-	*seq = call->req.seq;
+		ret = cfs_call_fixed(call, &made->attr, sizeof(made->attr));
+	made->seq = call->req.seq;
 	cfs_ahead_end(call);
 	cfs_call_put(call);
-	cfs_change(csb, dir->i_ino);
+	if (name)
+		made->name_seq = cfs_name_changed(csb, dir->i_ino, name, begun);
+	else
+		cfs_change_end(csb, dir->i_ino, 0);
 	return min(ret, 0);
 }
 
 /* The inode of what was made a moment ago, with the ACLs that it inherits. */
 static struct inode *cfs_created_inode(struct inode *dir, const struct cfs_create *c,
-				       const struct cfs_new_acls *acls, const struct cfs_attr *attr,
-				       u64 seq)
+				       const struct cfs_new_acls *acls,
+				       const struct cfs_created *made)
 {
-	struct inode *inode = cfs_iget(dir->i_sb, attr, seq);
+	struct inode *inode = cfs_iget(dir->i_sb, &made->attr, made->seq);
 	int ret;
 
 	if (IS_ERR(inode))
@@ -139,7 +162,8 @@ static void cfs_undone(struct cfs_call *call)
 		cfs_call_async(evict);
 	else
 		cfs_call_put(evict);
-	cfs_change(call->csb, call->req.ino);
+	cfs_name_changed(call->csb, call->req.ino,
+			 &(struct qstr)QSTR_INIT(call->name, call->req.name_len), 0);
 	cfs_call_put(call);
 }
 
@@ -175,27 +199,26 @@ static int cfs_create_named(struct mnt_idmap *idmap, struct inode *dir, struct d
 			    const struct cfs_create *c, const struct cfs_new_acls *acls)
 {
 	u32 epoch = cfs_names_epoch(dir);
-	struct cfs_attr attr;
+	struct cfs_created made;
 	struct inode *inode;
-	u64 seq;
 	int ret;
 
 	cfs_stamp_expire(dentry);
-	ret = cfs_create_call(idmap, dir, &dentry->d_name, c, &attr, &seq);
+	ret = cfs_create_call(idmap, dir, &dentry->d_name, c, &made);
 	if (ret) {
 		cfs_attrs_expire(dir);
 		return ret;
 	}
-	cfs_policy_fill(dentry->d_parent, dir, &attr, false);
-	inode = cfs_created_inode(dir, c, acls, &attr, seq);
+	cfs_policy_fill(dentry->d_parent, dir, &made.attr, false);
+	inode = cfs_created_inode(dir, c, acls, &made);
 	if (IS_ERR(inode)) {
-		cfs_create_undo(dir, &dentry->d_name, &attr);
+		cfs_create_undo(dir, &dentry->d_name, &made.attr);
 		cfs_attrs_expire(dir);
 		return PTR_ERR(inode);
 	}
 	cfs_dir_changed(dir, 1);
 	d_instantiate(dentry, inode);
-	cfs_stamp(dentry, epoch, attr.entry_valid_ms);
+	cfs_stamp(dentry, dir, epoch, made.attr.entry_valid_ms, made.name_seq);
 	return 0;
 }
 
@@ -314,21 +337,20 @@ static struct inode *cfs_tmpfile_make(struct mnt_idmap *idmap, struct inode *dir
 				      const struct cfs_create *c, const struct cfs_new_acls *acls)
 {
 	struct cfs_call *evict = cfs_evict_prepare(dir);
-	struct cfs_attr attr;
+	struct cfs_created made;
 	struct inode *inode;
-	u64 seq;
 	int ret;
 
 	if (!evict)
 		return ERR_PTR(-ENOMEM);
-	ret = cfs_create_call(idmap, dir, NULL, c, &attr, &seq);
+	ret = cfs_create_call(idmap, dir, NULL, c, &made);
 	if (ret) {
 		cfs_call_put(evict);
 		return ERR_PTR(ret);
 	}
-	attr.nlink = 1;			/* d_tmpfile() takes it away */
-	evict->req.ino = attr.ino;
-	inode = cfs_created_inode(dir, c, acls, &attr, seq);
+	made.attr.nlink = 1;		/* d_tmpfile() takes it away */
+	evict->req.ino = made.attr.ino;
+	inode = cfs_created_inode(dir, c, acls, &made);
 	if (IS_ERR(inode)) {
 		cfs_call_async(evict);
 		return inode;
@@ -400,8 +422,9 @@ static int cfs_unlink_answered(struct cfs_call *call, struct cfs_call *evict, st
 {
 	int ret = cfs_call_fixed(call, attr, sizeof(*attr));
 
-	cfs_change(call->csb, call->req.unlink.child);
-	cfs_change(call->csb, call->req.ino);
+	cfs_change_end(call->csb, call->req.unlink.child, 0);
+	cfs_name_changed(call->csb, call->req.ino,
+			 &(struct qstr)QSTR_INIT(call->name, call->req.name_len), 0);
 	if (ret == CFS_UNLINK_LEFT)
 		evict->req.evict.flags = CFS_EVICT_UNLINK;
 	return min(ret, 0);
@@ -492,21 +515,40 @@ struct cfs_rename {
 	u32 flags;		/* CFS_RENAME_* */
 };
 
-/* Before and after: everything whose attributes or names the rename touches. */
-static void cfs_rename_change(const struct cfs_rename *r)
+/*
+ * Before and after: everything whose attributes or names the rename touches; the new name's
+ * directory comes last in the one case, first in the other.
+ */
+static u64 cfs_rename_begin(const struct cfs_rename *r)
 {
 	struct cfs_sb *csb = CFS_SB(r->old_dir->i_sb);
 
 	cfs_change(csb, r->old_dir->i_ino);
-	cfs_change(csb, r->new_dir->i_ino);
 	cfs_change(csb, d_inode(r->old)->i_ino);
 	if (d_really_is_positive(r->new))
 		cfs_change(csb, d_inode(r->new)->i_ino);
+	return cfs_change(csb, r->new_dir->i_ino);
 }
 
-static int cfs_rename_call(const struct cfs_rename *r, struct cfs_attr *attr)
+static u64 cfs_rename_end(const struct cfs_rename *r, u64 begun)
+{
+	struct cfs_sb *csb = CFS_SB(r->old_dir->i_sb);
+	u64 seq = cfs_name_changed(csb, r->new_dir->i_ino, &r->new->d_name, begun);
+
+	if (r->old_dir != r->new_dir)
+		cfs_change_end(csb, r->old_dir->i_ino, 0);
+	cfs_peers_name_changed(csb, r->old_dir->i_ino, &r->old->d_name);
+	cfs_change_end(csb, d_inode(r->old)->i_ino, 0);
+	if (d_really_is_positive(r->new))
+		cfs_change_end(csb, d_inode(r->new)->i_ino, 0);
+	return seq;
+}
+
+/* *@seq: of the new name. */
+static int cfs_rename_call(const struct cfs_rename *r, struct cfs_attr *attr, u64 *seq)
 {
 	struct cfs_call *call = cfs_inode_call(r->old_dir, CFS_OP_RENAME);
+	u64 begun;
 	int ret;
 
 	if (!call)
@@ -523,13 +565,13 @@ static int cfs_rename_call(const struct cfs_rename *r, struct cfs_attr *attr)
 	}
 	/* The VFS has looked it up, to check permissions. */
 	call->req.rename.flags = r->flags | CFS_RENAME_TARGET_KNOWN;
-	cfs_rename_change(r);
+	begun = cfs_rename_begin(r);
 	ret = cfs_call_ask(call, attr, sizeof(*attr), NULL);
-	cfs_rename_change(r);
+	*seq = cfs_rename_end(r, begun);
 	return ret;
 }
 
-static void cfs_rename_done(const struct cfs_rename *r, const struct cfs_attr *attr,
+static void cfs_rename_done(const struct cfs_rename *r, const struct cfs_attr *attr, u64 seq,
 			    struct cfs_call *evict)
 {
 	struct inode *target = d_inode(r->new);
@@ -541,10 +583,16 @@ static void cfs_rename_done(const struct cfs_rename *r, const struct cfs_attr *a
 	cfs_dir_changed(r->new_dir, target ? 0 : 1);
 	if (target)
 		cfs_link_removed(target, attr, evict);
-	/* The VFS moves this dentry to the new name next. */
-	cfs_stamp(r->old, cfs_names_epoch(r->new_dir),
-		  cfs_name_lifetime(r->new->d_parent, d_inode(r->old), attr));
 	cfs_stamp_expire(r->new);
+	/*
+	 * The VFS moves the old dentry to the new name next. Until then no other mount finds it by
+	 * that name to expire it.
+	 */
+	if (cfs_has_peers(CFS_SB(r->old_dir->i_sb)))
+		cfs_stamp_expire(r->old);
+	else
+		cfs_stamp(r->old, r->new_dir, cfs_names_epoch(r->new_dir),
+			  cfs_name_lifetime(r->new->d_parent, d_inode(r->old), attr), seq);
 }
 
 static int cfs_rename(struct mnt_idmap *idmap, struct inode *old_dir, struct dentry *old_dentry,
@@ -554,6 +602,7 @@ static int cfs_rename(struct mnt_idmap *idmap, struct inode *old_dir, struct den
 				flags & RENAME_NOREPLACE ? CFS_RENAME_NOREPLACE : 0 };
 	struct cfs_call *evict = NULL;
 	struct cfs_attr attr;
+	u64 seq;
 	int ret = cfs_check_new_name(&new_dentry->d_name);
 
 	if (flags & ~RENAME_NOREPLACE)
@@ -565,9 +614,9 @@ static int cfs_rename(struct mnt_idmap *idmap, struct inode *old_dir, struct den
 		if (!evict)
 			return -ENOMEM;
 	}
-	ret = cfs_rename_call(&r, &attr);
+	ret = cfs_rename_call(&r, &attr, &seq);
 	if (!ret) {
-		cfs_rename_done(&r, &attr, evict);
+		cfs_rename_done(&r, &attr, seq, evict);
 		return 0;
 	}
 	cfs_stamp_expire(old_dentry);
@@ -578,25 +627,26 @@ static int cfs_rename(struct mnt_idmap *idmap, struct inode *old_dir, struct den
 	return ret;
 }
 
+/* *@name_seq: of the name. */
 static int cfs_link_call(struct inode *inode, struct inode *dir, const struct qstr *name,
-			 struct cfs_attr *attr)
+			 struct cfs_attr *attr, u64 *name_seq)
 {
 	struct cfs_sb *csb = CFS_SB(dir->i_sb);
 	struct cfs_call *call = cfs_inode_call(inode, CFS_OP_LINK);
-	u64 seq;
+	u64 seq, begun;
 	int ret;
 
 	if (!call)
 		return -ENOMEM;
 	cfs_call_name(call, name->name, name->len);
 	call->req.link.dir = dir->i_ino;
-	cfs_change(csb, dir->i_ino);
+	begun = cfs_change(csb, dir->i_ino);
 	seq = cfs_change(csb, inode->i_ino);
 	ret = cfs_call_ask(call, attr, sizeof(*attr), NULL);
+	seq = cfs_change_end(csb, inode->i_ino, seq);
 	if (!ret)
 		cfs_inode_apply(inode, attr, seq);
-	cfs_change(csb, inode->i_ino);
-	cfs_change(csb, dir->i_ino);
+	*name_seq = cfs_name_changed(csb, dir->i_ino, name, begun);
 	return ret;
 }
 
@@ -619,12 +669,13 @@ static int cfs_link(struct dentry *old_dentry, struct inode *dir, struct dentry 
 	struct inode *inode = d_inode(old_dentry);
 	u32 epoch = cfs_names_epoch(dir);
 	struct cfs_attr attr;
+	u64 seq;
 	int ret = cfs_check_new_name(&dentry->d_name);
 
 	if (ret)
 		return ret;
 	cfs_stamp_expire(dentry);
-	ret = cfs_link_call(inode, dir, &dentry->d_name, &attr);
+	ret = cfs_link_call(inode, dir, &dentry->d_name, &attr, &seq);
 	if (ret) {
 		cfs_attrs_expire(dir);
 		cfs_attrs_expire(inode);
@@ -634,7 +685,7 @@ static int cfs_link(struct dentry *old_dentry, struct inode *dir, struct dentry 
 	cfs_link_added(inode);
 	ihold(inode);
 	d_instantiate(dentry, inode);
-	cfs_stamp(dentry, epoch, cfs_name_lifetime(dentry->d_parent, inode, &attr));
+	cfs_stamp(dentry, dir, epoch, cfs_name_lifetime(dentry->d_parent, inode, &attr), seq);
 	return 0;
 }
 

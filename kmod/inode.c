@@ -30,6 +30,7 @@
 #define CFS_BLOCK_BITS	12		/* st_blksize 4096, as the FUSE client says */
 #define CFS_CHECK_LEAST_MS	1000	/* an open file is not compared more often */
 #define CFS_CHECK_AGAIN_MS	30000	/* without an answer */
+#define CFS_REFRESH_TRIES	8		/* while changes through this mount make answers old */
 #define CFS_MTIME_GRAIN	2		/* seconds after which a server's mtime tells all before it */
 
 static struct kmem_cache *cfs_inode_cache;
@@ -40,30 +41,114 @@ static u32 cfs_change_hash(u64 ino)
 	return (ino * 0x9E3779B97F4A7C15ULL) >> 48;
 }
 
-/**
- * cfs_change - something about an inode changes locally
- * @csb: Mount.
- * @ino: Directory whose names, or inode whose attributes change.
- *
- * Called before the change is sent and again when it ended: a value asked for in between is not
- * current afterwards.
- *
- * Context: Process.
- * Return:  The new sequence; an answer to the change itself is current if it is applied with it.
- */
-u64 cfs_change(struct cfs_sb *csb, u64 ino)
+/* Returns the new sequence. *@last: filled with that of the change before. */
+static u64 cfs_counter_move(struct cfs_sb *csb, u64 ino, u64 *last)
 {
 	struct cfs_counters *c = csb->counters;
+	u32 at = cfs_change_hash(ino);
 	u64 seq;
 
 	spin_lock(&csb->change_lock);
+	*last = c->changed[at];
 	seq = c->seq + 1;
-	WRITE_ONCE(c->changed[cfs_change_hash(ino)], seq);
+	WRITE_ONCE(c->changed[at], seq);
 	/* A reader that sees this sequence also sees what changed (pairs with user space). */
 	smp_store_release(&c->seq, seq);
 	spin_unlock(&csb->change_lock);
+	return seq;
+}
+
+/* The same for a change through this mount, which its inode is told of. */
+static u64 cfs_own_change(struct cfs_sb *csb, u64 ino, u64 *last)
+{
+	struct inode *inode;
+	u64 seq;
+
+	rcu_read_lock();
+	inode = cfs_has_peers(csb) ? find_inode_by_ino_rcu(csb->sb, ino) : NULL;
+	if (inode) {
+		spin_lock(&inode->i_lock);
+		seq = cfs_counter_move(csb, ino, last);
+		CFS_I(inode)->own_seq = seq;
+		spin_unlock(&inode->i_lock);
+	} else {
+		seq = cfs_counter_move(csb, ino, last);
+	}
+	rcu_read_unlock();
 	cfs_policy_invalidate(csb, ino);
 	return seq;
+}
+
+/**
+ * cfs_changed_elsewhere - something about an inode has changed, not through this mount
+ * @csb: Mount; its inode and dentries are the caller's business.
+ * @ino: See cfs_change().
+ *
+ * Context: Any.
+ * Return:  The new sequence.
+ */
+u64 cfs_changed_elsewhere(struct cfs_sb *csb, u64 ino)
+{
+	u64 last, seq = cfs_counter_move(csb, ino, &last);
+
+	cfs_policy_invalidate(csb, ino);
+	return seq;
+}
+
+/**
+ * cfs_change - something about an inode is about to change through this mount
+ * @csb: Mount.
+ * @ino: Directory whose names, or inode whose attributes change.
+ *
+ * A value asked for before that is not current afterwards; nor is one asked for until
+ * cfs_change_end().
+ *
+ * Context: Process.
+ * Return:  The new sequence, for cfs_change_end().
+ */
+u64 cfs_change(struct cfs_sb *csb, u64 ino)
+{
+	u64 last;
+
+	return cfs_own_change(csb, ino, &last);
+}
+
+static u64 cfs_end(struct cfs_sb *csb, u64 ino, u64 begun, unsigned int what)
+{
+	u64 last, seq = cfs_own_change(csb, ino, &last);
+
+	if (cfs_has_peers(csb))
+		cfs_peers_changed(csb, ino, what);
+	return last == begun ? seq : 0;
+}
+
+/**
+ * cfs_change_end - a change has ended
+ * @csb:   Mount. The others of its volume forget what they know of the inode.
+ * @ino:   See cfs_change().
+ * @begun: What that returned; 0: the return value is not used.
+ *
+ * Context: Process.
+ * Return:  The new sequence, with which the answer to the change is current; 0, with which nothing
+ *          is, if something else changed meanwhile.
+ */
+u64 cfs_change_end(struct cfs_sb *csb, u64 ino, u64 begun)
+{
+	return cfs_end(csb, ino, begun, 0);
+}
+
+/**
+ * cfs_rights_changed - the same, of mode, owner, ACL or capability
+ * @csb:   Mount. What it cached of them is the caller's business.
+ * @ino:   Inode.
+ * @begun: As for cfs_change_end().
+ *
+ * Context: Process.
+ * Return:  As cfs_change_end().
+ */
+u64 cfs_rights_changed(struct cfs_sb *csb, u64 ino, u64 begun)
+{
+	return cfs_end(csb, ino, begun, CFS_EXPIRE_RIGHTS);
 }
 
 /**
@@ -177,8 +262,37 @@ static bool cfs_mtime_moved(struct cfs_inode *ci, s64 mtime)
 	return moved;
 }
 
+/* What is known of the inode is asked for at next use. */
+static void cfs_forget_locked(struct inode *inode)
+{
+	lockdep_assert_held(&inode->i_lock);
+	CFS_I(inode)->attr_until = 0;
+	WRITE_ONCE(CFS_I(inode)->rights_until, 0);
+}
+
+/* What was just taken is better than nothing, but only an answer to a later question is current. */
+static void cfs_fell_behind(struct inode *inode, u64 seq)
+{
+	cfs_forget_locked(inode);
+	CFS_I(inode)->elsewhere_seq = max(CFS_I(inode)->elsewhere_seq, seq + 1);
+}
+
+/*
+ * What was asked for at @seq is not current, but only because of changes through other mounts: is it
+ * newer than what is known here?
+ */
+static bool cfs_changed_only_elsewhere(const struct inode *inode, u64 seq)
+{
+	const struct cfs_inode *ci = container_of(inode, struct cfs_inode, netfs.inode);
+	const struct cfs_sb *csb = CFS_SB(inode->i_sb);
+
+	lockdep_assert_held(&inode->i_lock);
+	return seq >= READ_ONCE(csb->seq_floor) && seq >= READ_ONCE(csb->own_floor) &&
+	       seq >= ci->own_seq && seq >= ci->attr_seq;
+}
+
 /* Returns what of the cached data is not the server's. */
-static enum cfs_stale cfs_apply_locked(struct inode *inode, const struct cfs_attr *attr)
+static enum cfs_stale cfs_apply_locked(struct inode *inode, const struct cfs_attr *attr, u64 seq)
 {
 	struct cfs_inode *ci = CFS_I(inode);
 	bool busy = S_ISREG(inode->i_mode) && cfs_data_busy(inode);
@@ -203,6 +317,7 @@ static enum cfs_stale cfs_apply_locked(struct inode *inode, const struct cfs_att
 	} else if (S_ISLNK(inode->i_mode)) {
 		i_size_write(inode, attr->size);
 	}
+	ci->attr_seq = seq;
 	ci->attr_until = get_jiffies_64() + msecs_to_jiffies(attr->attr_valid_ms);
 	ci->attr_epoch = cfs_epoch(CFS_SB(inode->i_sb));
 	WRITE_ONCE(ci->check_at, get_jiffies_64() + msecs_to_jiffies(max(attr->attr_valid_ms,
@@ -212,22 +327,28 @@ static enum cfs_stale cfs_apply_locked(struct inode *inode, const struct cfs_att
 }
 
 /* @wait: see cfs_data_invalidate(). */
-static void cfs_inode_take(struct inode *inode, const struct cfs_attr *attr, u64 seq, bool wait)
+static bool cfs_inode_take(struct inode *inode, const struct cfs_attr *attr, u64 seq, bool wait)
 {
 	struct cfs_sb *csb = CFS_SB(inode->i_sb);
 	enum cfs_stale stale = CFS_STALE_NOTHING;
+	bool current_ones, taken;
 
 	if (attr->ino != inode->i_ino || !cfs_attr_is_valid(attr) ||
 	    inode_wrong_type(inode, attr->mode))
-		return;
+		return true;		/* of no use, now or later */
 	spin_lock(&inode->i_lock);
-	if (cfs_changed_since(csb, inode->i_ino, seq))
+	current_ones = !cfs_changed_since(csb, inode->i_ino, seq);
+	taken = current_ones || cfs_changed_only_elsewhere(inode, seq);
+	if (taken)
+		stale = cfs_apply_locked(inode, attr, seq);
+	if (taken && !current_ones)
+		cfs_fell_behind(inode, seq);
+	else if (!taken)
 		CFS_I(inode)->attr_until = 0;
-	else
-		stale = cfs_apply_locked(inode, attr);
 	spin_unlock(&inode->i_lock);
 	if (stale)
 		cfs_data_invalidate(inode, stale == CFS_STALE_DATA, wait);
+	return taken;
 }
 
 /**
@@ -235,15 +356,17 @@ static void cfs_inode_take(struct inode *inode, const struct cfs_attr *attr, u64
  * @inode: Inode.
  * @attr:  From the daemon; its type must be the inode's.
  * @seq:   Sequence before they were asked for. Older than a local change: not taken, asked for at
- *         next use.
+ *         next use. Older than a change through another mount: taken, being the best that is known
+ *         here, but asked for at next use as well.
  *
  * Size, mtime and generation are not taken while local bytes are under way.
  *
  * Context: Process, may sleep (data of another generation is dropped).
+ * Return:  Whether they were taken.
  */
-void cfs_inode_apply(struct inode *inode, const struct cfs_attr *attr, u64 seq)
+bool cfs_inode_apply(struct inode *inode, const struct cfs_attr *attr, u64 seq)
 {
-	cfs_inode_take(inode, attr, seq, true);
+	return cfs_inode_take(inode, attr, seq, true);
 }
 
 /**
@@ -255,6 +378,40 @@ void cfs_attrs_expire(struct inode *inode)
 	spin_lock(&inode->i_lock);
 	CFS_I(inode)->attr_until = 0;
 	spin_unlock(&inode->i_lock);
+}
+
+/**
+ * cfs_inode_expire - something about an inode changed in another place
+ * @sb:   Super block; may be about to go, its inodes need no reference.
+ * @ino:  Inode; may be unknown here.
+ * @what: CFS_EXPIRE_*.
+ * @seq:  What cfs_changed_elsewhere() returned of it.
+ *
+ * Context: Any.
+ */
+void cfs_inode_expire(struct super_block *sb, u64 ino, unsigned int what, u64 seq)
+{
+	struct inode *inode;
+
+	rcu_read_lock();
+	inode = find_inode_by_ino_rcu(sb, ino);
+	if (inode) {
+		spin_lock(&inode->i_lock);
+		CFS_I(inode)->elsewhere_seq = max(CFS_I(inode)->elsewhere_seq, seq);
+		if (what & CFS_EXPIRE_ATTRS) {
+			CFS_I(inode)->attr_until = 0;
+			WRITE_ONCE(CFS_I(inode)->check_at, 0);
+		}
+		if (what & CFS_EXPIRE_RIGHTS) {
+			WRITE_ONCE(CFS_I(inode)->rights_until, 0);
+			inode->i_flags &= ~S_NOSEC;
+			forget_all_cached_acls(inode);
+		}
+		spin_unlock(&inode->i_lock);
+		if (what & CFS_EXPIRE_NAMES)
+			atomic_inc(&CFS_I(inode)->names_epoch);
+	}
+	rcu_read_unlock();
 }
 
 static int cfs_getattr_call(struct super_block *sb, u64 ino, struct cfs_attr *attr, u64 *seq)
@@ -281,9 +438,11 @@ static bool cfs_refresh_cached(struct inode *inode)
 		return cfs_attrs_are_fresh(CFS_I(inode));
 	}
 	spin_lock(&inode->i_lock);
-	cfs_renew_rights(inode, hit.attr.attr_valid_ms);
+	is_hit = !cfs_changed_since(CFS_SB(inode->i_sb), inode->i_ino, hit.seq);
+	if (is_hit)
+		cfs_renew_rights(inode, hit.attr.attr_valid_ms);
 	spin_unlock(&inode->i_lock);
-	return true;
+	return is_hit;
 }
 
 /* Any of its names tells which directory's rules are the inode's. */
@@ -302,23 +461,44 @@ static noinline int cfs_refresh_told(struct inode *inode)
 	return 0;
 }
 
-static noinline int cfs_refresh(struct inode *inode, bool force)
+/* Returns -EAGAIN for an answer that was not taken. */
+static int cfs_refresh_asked(struct inode *inode)
 {
 	struct cfs_attr attr;
 	u64 seq;
-	int ret;
+	int ret = cfs_getattr_call(inode->i_sb, inode->i_ino, &attr, &seq);
 
-	trace_cfs_cache(inode, CFS_CACHE_ATTR, force ? CFS_CACHE_ASKED : CFS_CACHE_EXPIRED);
-	if (!force && cfs_refresh_cached(inode))
-		return 0;
-	ret = cfs_getattr_call(inode->i_sb, inode->i_ino, &attr, &seq);
 	if (ret)
 		return ret;
 	if (inode_wrong_type(inode, attr.mode))
 		return -ESTALE;
 	cfs_refresh_lifetime(inode, &attr);
-	cfs_inode_apply(inode, &attr, seq);
-	return 0;
+	return cfs_inode_apply(inode, &attr, seq) ? 0 : -EAGAIN;
+}
+
+/* Is what is known older than a change that has ended, because others went on and answers were refused? */
+static bool cfs_is_behind(struct inode *inode)
+{
+	struct cfs_inode *ci = CFS_I(inode);
+	bool behind;
+
+	spin_lock(&inode->i_lock);
+	behind = ci->attr_seq < ci->elsewhere_seq;
+	spin_unlock(&inode->i_lock);
+	return behind;
+}
+
+static noinline int cfs_refresh(struct inode *inode, bool force)
+{
+	int ret, tries = 0;
+
+	trace_cfs_cache(inode, CFS_CACHE_ATTR, force ? CFS_CACHE_ASKED : CFS_CACHE_EXPIRED);
+	if (!force && cfs_refresh_cached(inode))
+		return 0;
+	do {
+		ret = cfs_refresh_asked(inode);
+	} while (ret == -EAGAIN && cfs_is_behind(inode) && ++tries < CFS_REFRESH_TRIES);
+	return ret == -EAGAIN ? 0 : ret;
 }
 
 /**
@@ -478,11 +658,12 @@ struct inode *cfs_iget(struct super_block *sb, const struct cfs_attr *attr, u64 
 		iget_failed(inode);
 		return ERR_PTR(ret);
 	}
+	smp_mb();	/* the inode can be found; pairs with cfs_peers_changed() */
 	spin_lock(&inode->i_lock);
-	cfs_apply_locked(inode, attr);
+	cfs_apply_locked(inode, attr, seq);
 	/* Better these than none, but they may be older than a local change. */
 	if (cfs_changed_since(CFS_SB(sb), attr->ino, seq))
-		CFS_I(inode)->attr_until = 0;
+		cfs_fell_behind(inode, seq);
 	spin_unlock(&inode->i_lock);
 	cfs_fsc_setup(inode);
 	unlock_new_inode(inode);
@@ -597,19 +778,12 @@ void cfs_inode_evict(struct inode *inode)
 	ci->evict_call = NULL;
 }
 
-/**
- * cfs_inode_invalidate - the daemon says that an inode changed elsewhere
- * @csb:   Mount.
- * @ino:   Inode; may be unknown here.
- * @flags: CFS_INV_*.
- *
+/*
  * s_umount keeps the super block and its inodes; when it cannot be had at once (mount, remount,
  * unmount), everything expires instead. Waiting for it could wait for an unmount that waits for
  * this daemon.
- *
- * Context: Process (the daemon's).
  */
-void cfs_inode_invalidate(struct cfs_sb *csb, u64 ino, u32 flags)
+static void cfs_inode_drop_data(struct cfs_sb *csb, u64 ino)
 {
 	struct super_block *sb = cfs_session_super(csb);
 	struct inode *inode;
@@ -618,20 +792,35 @@ void cfs_inode_invalidate(struct cfs_sb *csb, u64 ino, u32 flags)
 		cfs_epoch_bump(csb);
 		return;
 	}
-	cfs_change(csb, ino);	/* neither answers under way nor cached ones are current */
 	inode = ilookup(sb, ino);
-	if (inode) {
-		if (flags & CFS_INV_ENTRIES)
-			atomic_inc(&CFS_I(inode)->names_epoch);
-		if (flags & (CFS_INV_ATTR | CFS_INV_DATA)) {
-			cfs_attrs_expire(inode);
-			WRITE_ONCE(CFS_I(inode)->rights_until, 0);
-		}
-		if (flags & CFS_INV_DATA && S_ISREG(inode->i_mode))
-			cfs_data_invalidate(inode, true, false);
-		iput(inode);
-	}
+	if (inode && S_ISREG(inode->i_mode))
+		cfs_data_invalidate(inode, true, false);
+	iput(inode);
 	up_read(&sb->s_umount);
+}
+
+/**
+ * cfs_inode_invalidate - the daemon says that an inode changed elsewhere
+ * @csb:   Mount. The others of its volume forget names and attributes, too.
+ * @ino:   Inode; may be unknown here.
+ * @flags: CFS_INV_*.
+ *
+ * Context: Process (the daemon's).
+ */
+void cfs_inode_invalidate(struct cfs_sb *csb, u64 ino, u32 flags)
+{
+	unsigned int what = 0;
+
+	if (flags & CFS_INV_ENTRIES)
+		what |= CFS_EXPIRE_NAMES;
+	if (flags & (CFS_INV_ATTR | CFS_INV_DATA))
+		what |= CFS_EXPIRE_ATTRS | CFS_EXPIRE_RIGHTS;
+	/* neither answers under way nor cached ones are current */
+	cfs_inode_expire(csb->sb, ino, what, cfs_changed_elsewhere(csb, ino));
+	if (cfs_has_peers(csb))
+		cfs_peers_changed(csb, ino, what);
+	if (flags & CFS_INV_DATA)
+		cfs_inode_drop_data(csb, ino);
 }
 
 /* ---- inode operations ---- */
@@ -737,9 +926,13 @@ static int cfs_setattr_meta(struct mnt_idmap *idmap, struct inode *inode, struct
 	if (ia->ia_valid & ATTR_MTIME)
 		WRITE_ONCE(CFS_I(inode)->wrote, true);
 	ret = cfs_setattr_send(idmap, inode, ia, &attr, &seq);
+	if (seq)
+		seq = ia->ia_valid & (ATTR_MODE | ATTR_UID | ATTR_GID) ?
+			cfs_rights_changed(csb, inode->i_ino, seq) :
+			cfs_change_end(csb, inode->i_ino, seq);
 	if (ret < 0) {
 		cfs_attrs_expire(inode);
-		goto out;
+		return ret;
 	}
 	spin_lock(&inode->i_lock);
 	if (ia->ia_valid & ATTR_ATIME)
@@ -749,11 +942,7 @@ static int cfs_setattr_meta(struct mnt_idmap *idmap, struct inode *inode, struct
 	setattr_copy(idmap, inode, ia);
 	if (attr.ino)
 		cfs_inode_apply(inode, &attr, seq);
-	ret = 0;
-out:
-	if (seq)
-		cfs_change(csb, inode->i_ino);
-	return ret;
+	return 0;
 }
 
 static int cfs_setattr_size(struct inode *inode, u64 size)
@@ -765,13 +954,13 @@ static int cfs_setattr_size(struct inode *inode, u64 size)
 
 	WRITE_ONCE(CFS_I(inode)->wrote, true);
 	ret = cfs_data_truncate(inode, size, &attr, &seq);
+	seq = cfs_change_end(csb, inode->i_ino, seq);
 	if (!ret) {
 		inode_set_ctime_current(inode);	/* truncate(2) does not ask for it */
 		cfs_inode_apply(inode, &attr, seq);
 	} else {
 		cfs_attrs_expire(inode);
 	}
-	cfs_change(csb, inode->i_ino);
 	return ret;
 }
 
@@ -804,8 +993,13 @@ int cfs_inode_set_mode(struct mnt_idmap *idmap, struct inode *inode, umode_t mod
 static int cfs_setattr(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *ia)
 {
 	struct inode *inode = d_inode(dentry);
-	int ret = setattr_prepare(idmap, dentry, ia);
+	int ret = 0;
 
+	/* While it is truncated here, no server's size is taken: it may have changed elsewhere before. */
+	if (ia->ia_valid & ATTR_SIZE && cfs_has_peers(CFS_SB(inode->i_sb)))
+		ret = cfs_inode_refresh(inode, false);
+	if (!ret)
+		ret = setattr_prepare(idmap, dentry, ia);
 	if (!ret && ia->ia_valid & ATTR_SIZE)
 		ret = S_ISREG(inode->i_mode) ? cfs_setattr_size(inode, ia->ia_size) : -EINVAL;
 	if (!ret)

@@ -47,17 +47,25 @@ u32 cfs_names_epoch(const struct inode *dir)
 }
 
 /**
- * cfs_stamp - a name is believed from now on
- * @dentry:   Name.
- * @epoch:    cfs_names_epoch() of its parent before it was asked for.
+ * cfs_stamp - a name is believed from now on, unless a change has overtaken what is known of it
+ * @dentry:   Name, hashed.
+ * @dir:      Its directory.
+ * @epoch:    cfs_names_epoch() of that before it was asked for.
  * @valid_ms: How long.
+ * @seq:      cfs_seq() before it was asked for.
  */
-void cfs_stamp(struct dentry *dentry, u32 epoch, u32 valid_ms)
+void cfs_stamp(struct dentry *dentry, const struct inode *dir, u32 epoch, u32 valid_ms, u64 seq)
 {
 	u64 until = get_jiffies_64() + msecs_to_jiffies(valid_ms);
 
-	WRITE_ONCE(dentry->d_time,
-		   (unsigned long)epoch << CFS_STAMP_BITS | (until & CFS_STAMP_MASK));
+	smp_mb();	/* the dentry can be found; pairs with cfs_peers_name_changed() */
+	spin_lock(&dentry->d_lock);
+	if (!valid_ms || cfs_changed_since(CFS_SB(dir->i_sb), dir->i_ino, seq))
+		cfs_stamp_expire(dentry);
+	else
+		WRITE_ONCE(dentry->d_time,
+			   (unsigned long)epoch << CFS_STAMP_BITS | (until & CFS_STAMP_MASK));
+	spin_unlock(&dentry->d_lock);
 }
 
 /**
@@ -274,6 +282,7 @@ static struct inode *cfs_lookup_inode(struct inode *dir, struct dentry *dentry,
 struct dentry *cfs_lookup(struct inode *dir, struct dentry *dentry, unsigned int flags)
 {
 	u32 epoch = cfs_names_epoch(dir), valid_ms = 0;
+	u64 seq = cfs_seq(CFS_SB(dir->i_sb));
 	struct dentry *alias;
 	struct inode *inode;
 
@@ -286,8 +295,8 @@ struct dentry *cfs_lookup(struct inode *dir, struct dentry *dentry, unsigned int
 	if (IS_ERR(inode))
 		return ERR_CAST(inode);
 	alias = d_splice_alias(inode, dentry);
-	if (valid_ms && !IS_ERR(alias))
-		cfs_stamp(alias ?: dentry, epoch, valid_ms);
+	if (!IS_ERR(alias))
+		cfs_stamp(alias ?: dentry, dir, epoch, valid_ms, seq);
 	return alias;
 }
 
@@ -308,8 +317,8 @@ static int cfs_revalidate_cached(struct inode *dir, const struct qstr *name, str
 		ret = cached == inode;
 		if (!IS_ERR_OR_NULL(cached))
 			iput(cached);
-		if (ret && !cfs_changed_since(CFS_SB(dir->i_sb), dir->i_ino, seq))
-			cfs_stamp(dentry, epoch, hit.attr.entry_valid_ms);
+		if (ret)
+			cfs_stamp(dentry, dir, epoch, hit.attr.entry_valid_ms, seq);
 	}
 	dput(parent);
 	return ret;
@@ -333,9 +342,7 @@ static int cfs_revalidate_call(struct inode *dir, const struct qstr *name, struc
 		cfs_reply_lifetime(dentry, inode, &attr);
 		cfs_inode_apply(inode, &attr, call->req.seq);
 		cfs_take_extents(inode, &attr, call);
-		/* Without i_rwsem, a local change of this name may have overtaken the answer. */
-		if (!cfs_changed_since(CFS_SB(dir->i_sb), dir->i_ino, call->req.seq))
-			cfs_stamp(dentry, epoch, attr.entry_valid_ms);
+		cfs_stamp(dentry, dir, epoch, attr.entry_valid_ms, call->req.seq);
 		ret = 1;
 	}
 	cfs_call_put(call);
@@ -442,8 +449,7 @@ static void cfs_fill_known(struct inode *dir, struct dentry *dentry, const struc
 	}
 	cfs_open_grant(inode, open_ms);
 	cfs_inode_apply(inode, attr, seq);
-	if (!cfs_changed_since(CFS_SB(dir->i_sb), dir->i_ino, seq))
-		cfs_stamp(dentry, epoch, attr->entry_valid_ms);
+	cfs_stamp(dentry, dir, epoch, attr->entry_valid_ms, seq);
 }
 
 /* A dentry in lookup. Returns the one to be put: @dentry, or another that takes its place. */
@@ -462,8 +468,7 @@ static struct dentry *cfs_fill_new(struct inode *dir, struct dentry *dentry,
 	}
 	cfs_note_parent(inode, dir);
 	cfs_open_grant(inode, open_ms);
-	if (!cfs_changed_since(CFS_SB(dir->i_sb), dir->i_ino, seq))
-		cfs_stamp(dentry, epoch, attr->entry_valid_ms);
+	cfs_stamp(dentry, dir, epoch, attr->entry_valid_ms, seq);
 	return dentry;
 }
 

@@ -92,6 +92,7 @@ static void cfs_sb_free(struct kref *ref)
 	struct cfs_sb *csb = container_of(ref, struct cfs_sb, ref);
 
 	cfs_view_sb_free(csb);
+	cfs_peers_sb_free(csb);
 	vfree(csb->counters);
 	free_percpu(csb->counts);
 	kfree_sensitive(csb->config);
@@ -249,6 +250,9 @@ static int cfs_fill_super(struct super_block *sb, struct fs_context *fc)
 	csb->storage_class = reply.storage_class;
 	csb->mount_flags = reply.flags;
 	csb->fsid = reply.fsid;
+	ret = cfs_peers_join(csb);
+	if (ret)
+		return ret;
 	if (reply.flags & CFS_MR_READ_ONLY)
 		sb->s_flags |= SB_RDONLY;
 	ret = csb->fsc ? cfs_fsc_begin(csb, fc) : 0;
@@ -290,6 +294,7 @@ static void cfs_kill_sb(struct super_block *sb)
 		cfs_data_sb_sync(csb);
 	kill_anon_super(sb);
 	cfs_fsc_end(csb);
+	cfs_peers_leave(csb);
 	cfs_ahead_sb_exit(csb);
 	cancel_delayed_work_sync(&csb->watch);
 	if (csb->session)

@@ -70,6 +70,8 @@ static int cfs_xattr_set(const struct xattr_handler *handler, struct mnt_idmap *
 	}
 	ret = cfs_call_sync(call);
 	cfs_call_put(call);
+	if (!strcmp(handler->prefix, XATTR_SECURITY_PREFIX))
+		cfs_rights_changed(CFS_SB(inode->i_sb), inode->i_ino, 0);
 	if (ret >= 0)
 		inode_set_ctime_current(inode);
 	return min(ret, 0);

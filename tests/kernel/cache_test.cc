@@ -8,46 +8,13 @@
 #include <dirent.h>
 #include <sys/statfs.h>
 
-#include <array>
-#include <cstdio>
+#include "cache_fixture.h"
 
-#include "data_fixture.h"
-
-using namespace data_test;  // NOLINT: tests only
-
+namespace cache_test {
 namespace {
 
 constexpr int kMetaReadDirLimit = 0x3D, kMetaInodeGet = 0x27, kMetaBatchInodeGet = 0x28;
 constexpr double kEntryLifetime = 5.0, kSlack = 1.5;  // docs/consistency.md
-
-/// Output and exit code of a shell command.
-struct Ran {
-  int code;
-  std::string text;
-};
-
-Ran run(const std::string& command) {
-  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
-  std::string text;
-  std::array<char, 4096> part;
-  for (size_t n; (n = fread(part.data(), 1, part.size(), pipe)) > 0;) text.append(part.data(), n);
-  const int status = pclose(pipe);
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text};
-}
-
-Ran cfsctl(const std::string& arguments) {
-  return run(env("CFS_CFSCTL") + " " + arguments);
-}
-
-/// The first number with that key in some JSON.
-long number(const std::string& json, const std::string& key, size_t from = 0) {
-  const size_t at = json.find("\"" + key + "\":", from);
-  if (at == std::string::npos) {
-    ADD_FAILURE() << key << " is not in " << json;
-    return 0;
-  }
-  return atol(json.c_str() + at + key.size() + 3);
-}
 
 /// A number of one map in the output of `cfsctl cache stats --json`, where keys are sorted: "name" is the last of its map.
 long number_of_map(const std::string& json, const std::string& map, const std::string& key) {
@@ -58,32 +25,6 @@ long number_of_map(const std::string& json, const std::string& map, const std::s
     return 0;
   }
   return number(json, key, begin);
-}
-
-struct stat stat_of(const std::string& path) {
-  struct stat st {};
-  EXPECT_EQ(stat(path.c_str(), &st), 0) << path << ": " << strerror(errno);
-  return st;
-}
-
-int errno_of_stat(const std::string& path) {
-  struct stat st {};
-  return stat(path.c_str(), &st) == 0 ? 0 : errno;
-}
-
-void make(const std::string& path, const std::string& content = "x") {
-  Fd fd(path, O_WRONLY | O_CREAT | O_TRUNC);
-  ASSERT_EQ(write_at(fd.get(), content, 0), 0);
-  ASSERT_EQ(fd.close(), 0);
-}
-
-/// Names and inodes go, pages and the policy's maps stay. Several rounds: the first only ages them.
-void drop_dentries() {
-  for (int i = 0; i < 4; i++) std::ofstream("/proc/sys/vm/drop_caches") << "2\n";
-}
-
-double now() {
-  return std::chrono::duration<double>(steady_clock::now().time_since_epoch()).count();
 }
 
 class Cache : public testing::Test {
@@ -665,6 +606,7 @@ TEST_F(Policy, IsReplacedUnderLoad) {
 }
 
 }  // namespace
+}  // namespace cache_test
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);

@@ -410,6 +410,7 @@ struct cfs_writable {		/* ranked list for new extents; replaces the former one. 
 	__u64 ids;		/* __u64[count] */
 };
 
+/* Names and attributes: also for the other mounts of the volume on this host. */
 struct cfs_invalidate {
 	__u32 len;
 	__u32 session;
