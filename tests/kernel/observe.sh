@@ -118,7 +118,7 @@ profile_knows_mount_and_cgroup() {
   (echo "$BASHPID" >$group/cgroup.procs && exec stat "$MNT/none-4" "$MNT/none-5" "$MNT/none-6") 2>/dev/null
   "$CFSCTL" profile observed --json >"$T/out"
   [ "$(lookups_of_mount)" = $((before + 3)) ] || { echo "lookups of the mount: $before, then $(lookups_of_mount)"; rc=1; }
-  json 'g = d["groups"]; assert d["by"] == "cgroup" and [(x["op"], x["count"], x["errors"], sum(b["count"] for b in x["buckets"])) for x in g] == [("lookup", 3, 3, 3)], g' <"$T/out" || rc=1
+  json 'g = d["groups"]; assert d["by"] == "cgroup" and [(x["name"], x["op"], x["count"], x["errors"], sum(b["count"] for b in x["buckets"])) for x in g] == [("observed", "lookup", 3, 3, 3)], g' <"$T/out" || rc=1
   rmdir $group
   return $rc
 }

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <map>
@@ -20,6 +21,7 @@ namespace cfs::ctl {
 namespace {
 
 constexpr const char* kWhat = "no profile";
+constexpr const char* kCgroups = "/sys/fs/cgroup";
 
 struct Args {
   std::string subject;
@@ -34,7 +36,23 @@ std::string process_name(std::int64_t pid) {
   return std::getline(in, name) ? name : "(ended)";
 }
 
-/// A number is a process, a path a cgroup: its id is the inode of its directory (cgroups(7), v2).
+/// Paths of all cgroups below /sys/fs/cgroup by their id: the inode of the directory (cgroups(7), v2).
+std::map<std::int64_t, std::string> cgroup_names() {
+  namespace fs = std::filesystem;
+  std::map<std::int64_t, std::string> out;
+  struct stat st {};
+  if (::stat(kCgroups, &st) == 0) out[static_cast<std::int64_t>(st.st_ino)] = "/";
+  std::error_code error;
+  fs::recursive_directory_iterator at(kCgroups, fs::directory_options::skip_permission_denied,
+                                      error);
+  for (; !error && at != fs::recursive_directory_iterator(); at.increment(error)) {
+    if (::stat(at->path().c_str(), &st) != 0 || !S_ISDIR(st.st_mode)) continue;
+    out[static_cast<std::int64_t>(st.st_ino)] = at->path().lexically_relative(kCgroups);
+  }
+  return out;
+}
+
+/// A number is a process, a path a cgroup.
 bool resolve(Args& args, std::int64_t& id, Problem& problem) {
   if (args.subject.empty()) return true;
   if (std::all_of(args.subject.begin(), args.subject.end(),
@@ -44,7 +62,7 @@ bool resolve(Args& args, std::int64_t& id, Problem& problem) {
     return true;
   }
   struct stat st {};
-  for (const std::string& path : {args.subject, "/sys/fs/cgroup/" + args.subject}) {
+  for (const std::string& path : {args.subject, std::string(kCgroups) + "/" + args.subject}) {
     if (::stat(path.c_str(), &st) != 0 || !S_ISDIR(st.st_mode)) continue;
     id = static_cast<std::int64_t>(st.st_ino);
     args.by = "cgroup";
@@ -85,7 +103,12 @@ Either<Json> groups(const Context& context, const Args& args, std::int64_t id) {
       ask_daemon(context.socket, kWhat, admin::kProfile, {{"by", args.by}, {"id", id}});
   if (const auto* problem = std::get_if<Problem>(&answer)) return *problem;
   Json list = admin::member_or_empty(std::get<Json>(answer), "groups");
+  const auto cgroups = args.by == "cgroup" ? cgroup_names() : std::map<std::int64_t, std::string>();
   for (Json& one : list) {
+    if (args.by == "cgroup") {
+      const auto found = cgroups.find(admin::number_or(one, "id", 0));
+      one["name"] = found == cgroups.end() ? "(removed)" : found->second;
+    }
     if (args.by == "task") one["name"] = process_name(admin::number_or(one, "id", 0));
   }
   return list;
