@@ -55,8 +55,8 @@ nightly: all ## everything, long: newer kernel, full debug suite, random tests w
 bench: all ## kernel front end (BPF on, off), FUSE, tmpfs, ext4 in one guest: report and plots in build/bench; ARGS=--quick
 	@tests/bench/run.sh $(ARGS)
 
-bench-meta: all ## bench, only names: cached and cold metadata
-	@tests/bench/run.sh --report build/bench-meta $(ARGS) --group names
+bench-meta: all ## bench, only names: cached and cold metadata, 50,000 files, goals; ARGS=--quick
+	@tests/bench/run.sh --report build/bench-meta --many-files 50000 $(ARGS) --group names --group many
 
 bench-data: all ## bench, only file data: sequential, random, small files
 	@tests/bench/run.sh --report build/bench-data $(ARGS) --group large --group random --group small

@@ -25,7 +25,7 @@ namespace {
 struct Target {
   std::string name;
   std::string dir;
-  bool small_only = false;  ///< for the groups names and small
+  bool small_only = false;  ///< for the groups names, small and many
 };
 
 struct Options {
@@ -82,7 +82,8 @@ class Bench {
     if (done) done = add_targets(options_.small_targets, true);
     if (done && !options_.ceiling.empty()) done = open_ceiling();
     for (const auto& list : {name_workloads(options_.scale), small_file_workloads(options_.scale),
-                             large_file_workloads(options_.scale), tree_workloads(options_.scale)})
+                             large_file_workloads(options_.scale), tree_workloads(options_.scale),
+                             many_workloads(options_.scale)})
       for (const Workload& w : list)
         if (wanted(options_.groups, w.what.group) && wanted(options_.names, w.what.name))
           workloads_.push_back(w);
@@ -124,7 +125,9 @@ class Bench {
       for (std::size_t i = 0; i < targets_.size(); ++i) {
         // each round begins with another target
         const Target& t = targets_[(i + static_cast<std::size_t>(round + 1)) % targets_.size()];
-        if (t.small_only && w.what.group != "names" && w.what.group != "small") continue;
+        if (t.small_only && w.what.group != "names" && w.what.group != "small" &&
+            w.what.group != "many")
+          continue;
         const Samples::Clock::time_point start = Samples::Clock::now();
         const auto done = one_target(w, t, round);
         if (!done) return done.error().in(t.name + ": " + w.what.name);
@@ -232,9 +235,9 @@ int main(int argc, char** argv) {
       "example: bench --target fuse=/mnt/f --target kernel=/mnt/k --json bench.json"};
   auto* targets = app.add_option("--target", o.targets, "NAME=DIRECTORY; may be repeated");
   app.add_option("--small-target", o.small_targets,
-                 "one more, only for the groups names and small");
+                 "one more, only for the groups names, small and many");
   app.add_option("--group", o.groups, "only this work; may be repeated")
-      ->check(CLI::IsMember({"names", "small", "threads", "large", "random", "tree"}));
+      ->check(CLI::IsMember({"names", "small", "threads", "large", "random", "tree", "many"}));
   app.add_option("--work", o.names, "only pieces of this name; may be repeated");
   app.add_option("--rounds", o.rounds, "measured rounds")
       ->check(CLI::Range(1, 1000))
@@ -256,6 +259,7 @@ int main(int argc, char** argv) {
       ->take_last()
       ->capture_default_str();
   app.add_option("--tree", o.scale.tree, "tar of a source tree with .git, for the group tree");
+  app.add_option("--many", o.scale.many, "tar of a tree with very many files, for the group many");
   app.add_option("--ceiling", o.ceiling, "VOLUME@MASTER: raw packets to its data nodes as a bound");
   app.add_option("--owner", o.owner, "owner of that volume");
   app.add_option("--tcp", o.tcp, "IP:PORT of a bench --sink: a bare TCP stream as a bound");

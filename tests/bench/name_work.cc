@@ -156,6 +156,34 @@ Workload known_work(const std::string& name, Cache cache, std::size_t calls, Cal
           make_known};
 }
 
+/// All threads look at the same names, as often as one thread does alone.
+Result<void> again_by_threads(const Paths& on, std::size_t calls, std::size_t threads,
+                              Samples& samples) {
+  std::vector<Samples> times(threads);
+  std::vector<Result<void>> outcomes(threads);
+  std::latch ready(static_cast<std::ptrdiff_t>(threads));
+  std::vector<std::thread> running;
+  for (std::size_t i = 0; i < threads; ++i) {
+    running.emplace_back([&, i] {
+      ready.arrive_and_wait();
+      outcomes[i] = again_and_again(on, calls, times[i], stat_one);
+    });
+  }
+  for (std::thread& t : running) t.join();
+  for (std::size_t i = 0; i < threads; ++i) {
+    if (!outcomes[i]) return outcomes[i];
+    samples.merge(times[i]);
+  }
+  return {};
+}
+
+Workload scaling_work(std::size_t calls, const Paths& on) {
+  return {{"names", "stat, cached, 2 threads"},
+          Cache::kWarm,
+          [calls, on](int, Samples& samples) { return again_by_threads(on, calls, 2, samples); },
+          make_known};
+}
+
 Workload small_work(const std::string& name, Cache cache, const Scale& s, Call call) {
   return {{"small", name}, cache, [s, call](int round, Samples& samples) {
             return once_each(paths("small-" + std::to_string(round) + "-", s.files), samples, call);
@@ -175,6 +203,7 @@ std::vector<Workload> name_workloads(const Scale& s) {
   const Paths known = paths("known/f", kKnown);
   return {
       known_work("stat, cached", Cache::kWarm, s.calls, stat_one, known),
+      scaling_work(s.calls, known),
       known_work("stat of an absent name", Cache::kWarm, s.calls, stat_absent, {"known/none"}),
       known_work("open, close, cached", Cache::kWarm, s.calls, open_close, known),
       known_work("stat, cold", Cache::kNames, 0, stat_one, known),

@@ -20,6 +20,7 @@ import plot  # noqa: E402
 GROUPS = {
     "names": "Names: cached and cold metadata", "small": "Small files, one thread", "threads": "Small files, many threads",
     "large": "Large file, sequential", "random": "Large file, random, direct I/O", "tree": "A source tree",
+    "many": "A tree of very many files",
 }
 FLOORS = {"tmpfs", "ext4", "ceiling", "bare TCP"}
 
@@ -97,6 +98,58 @@ def memory_table(memory):
     return ["## Memory of the daemons", ""] + table(["front end", "process", "resident MiB", "peak MiB"], rows) if rows else []
 
 
+class Goals:
+    """What was promised for cached metadata, and what this run says of it. A ratio is the median of the rounds' ratios."""
+
+    def __init__(self, rows, sizes):
+        self.rows = {(r.workload, r.target): r for r in rows}
+        self.sizes = sizes
+        self.lines = []
+
+    def add(self, goal, value, limit, at_most=True):
+        if value is None:
+            return
+        met = "-" if limit is None else "met" if (value <= limit if at_most else value >= limit) else "MISSED"
+        bound = "-" if limit is None else ("at most " if at_most else "at least ") + plot.number(limit)
+        self.lines.append([goal, plot.number(value), bound, met])
+
+    def times(self, workload, target, base, of=None):
+        """How many times as long as on `base`, for which `of` may name other work."""
+        row, other = self.rows.get((workload, target)), self.rows.get((of or workload, base))
+        if not row or not other:
+            return None
+        return statistics.median(a["p50_ns"] / b["p50_ns"] if a["p50_ns"] and b["p50_ns"] and row.unit == "op" else x / y
+                                 for a, b, x, y in zip(row.rounds, other.rounds, row.seconds, other.seconds))
+
+    def scaling(self, target):
+        one, two = self.rows.get(("stat, cached", target)), self.rows.get(("stat, cached, 2 threads", target))
+        return [a / b for a, b in zip(one.seconds, two.seconds)] if one and two else None
+
+    def requests(self, workload, target):
+        row = self.rows.get((workload, target))
+        return max(0, row.per_op("requests")) if row and row.rounds[0]["requests"] >= 0 else None
+
+    def table(self):
+        self.add("stat of a believed name, times tmpfs", self.times("stat, cached", "rules", "tmpfs"), 1.10)
+        self.add("the same without rules", self.times("stat, cached", "kernel", "tmpfs"), 1.10)
+        self.add("stat of a name believed to be absent, times tmpfs", self.times("stat of an absent name", "rules", "tmpfs"), 1.15)
+        self.add("open and close where a policy grants it, times tmpfs", self.times("open, close, cached", "rules", "tmpfs"), 1.30)
+        self.add("requests of such an open", self.requests("open, close, cached", "rules"), 0.001)
+        self.add("requests of an open by default", self.requests("open, close, cached", "kernel"), 1.01)
+        self.add("requests of a stat after its dentry was dropped", self.requests("stat, cold", "rules"), 0.02)
+        self.add("that stat, times one that asks the daemon", self.times("stat, cold", "rules", "nobpf"), None)
+        self.add("that stat, times the FUSE front end", self.times("stat, cold", "rules", "fuse"), None)
+        self.add("that stat, times one of a believed name", self.times("stat, cold", "rules", "rules", "stat, cached"), None)
+        self.add("policy on, times nobpf, stat of a believed name", self.times("stat, cached", "kernel", "nobpf"), 1.05)
+        ours, theirs = self.scaling("rules"), self.scaling("tmpfs")
+        if ours and theirs:
+            self.add("gain of a second thread, times that of tmpfs", statistics.median(a / b for a, b in zip(ours, theirs)), 0.95, False)
+        if self.sizes:
+            self.add("inode and dentry of a cached file, bytes", self.sizes["inode_and_dentry_bytes"], 1229)
+            self.add("entry of the maps for a cached file, bytes", self.sizes["map_entry_bytes"], 512)
+        return ["## Goals for cached metadata", ""] + table(["goal", "measured", "bound", "verdict"], self.lines) if self.lines else []
+
+
 def latency_plot(rows):
     sections = []
     for group in ("names", "small", "threads", "random"):
@@ -144,10 +197,14 @@ def main():
     args = parser.parse_args()
     with open(os.path.join(args.dir, "bench.json"), encoding="utf-8") as f:
         data = json.load(f)
+    if os.path.exists(os.path.join(args.dir, "sizes.json")):
+        with open(os.path.join(args.dir, "sizes.json"), encoding="utf-8") as f:
+            data["sizes"] = json.load(f)
     rows = [Row(r) for r in data["rows"]]
     lines = ["<!-- SPDX-License-Identifier: Apache-2.0 -->", "# Benchmark", "",
              f"Kernel {data['kernel']}, {data['processors']} processors, {data['rounds']} interleaved rounds. Processor time and context "
              "switches are those of the whole machine or guest.", "", *args.note, ""]
+    lines += Goals(rows, data.get("sizes")).table()
     for group, title in GROUPS.items():
         workloads = of_group(rows, group)
         if workloads:

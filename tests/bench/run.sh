@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The benchmark: kernel front end (with BPF, without), FUSE front end, tmpfs and ext4 in one guest, interleaved rounds.
-#   tests/bench/run.sh [--quick] [--replicas N] [--report DIR] [BENCH OPTIONS]...
-# BENCH OPTIONS: --rounds N (default 7), --group names|small|threads|large|random|tree (may be repeated), see bench --help.
+#   tests/bench/run.sh [--quick] [--replicas N] [--report DIR] [--many-files N] [BENCH OPTIONS]...
+# BENCH OPTIONS: --rounds N (default 7), --group names|small|threads|large|random|tree|many (may be repeated), see bench --help.
+# --many-files: of the tree of the group many (default: no such group; with --quick, 2000 at most)
 # Leaves DIR/bench.md, bench.json and plots (default DIR: build/bench). docs/performance.md says how to read them.
 #   BENCH_PEER_MOUNT='COMMAND'  run in the guest; mounts volume "peer" of owner "bench" at $MASTER on $DIR, and is measured as "peer"
 #   BENCH_PEER=DIR              no guest: this machine, DIR ("peer") beside BENCH_OURS=DIR ("fuse") and /dev/shm
@@ -25,6 +26,47 @@ make_tree() {
   )
   tar -C "$dir/tree" -cf "$report/tree.tar" .
   rm -rf "$dir/tree"
+}
+
+# A tree of so many small files, 100 in a directory, with a git repository.
+make_many() {
+  local dir=$1/many
+  mkdir "$dir"
+  (
+    cd "$dir"
+    python3 - "$many_files" <<'PY'
+import os, sys
+for i in range(int(sys.argv[1])):
+    if i % 100 == 0:
+        os.makedirs(f"src/{i // 5000}/{i // 100}")
+    with open(f"src/{i // 5000}/{i // 100}/file{i}.c", "w") as f:
+        f.write(f"int f{i % 1000}(void);\n")
+PY
+    git init -q --template=
+    git add .
+    git -c user.name=bench -c user.email=bench@localhost commit -qm bench
+    git gc -q
+  )
+  tar -C "$dir" -cf "$report/many.tar" .
+  rm -rf "$dir"
+}
+
+# What a cached file takes: objects of the slabs with their share of the pages, an entry of each of two maps.
+sizes() {
+  local maps
+  maps=$(cfsctl kernel cache stats --json)
+  python3 - "$maps" >"$report/sizes.json" <<'PY'
+import json, sys
+slabs = {}
+with open("/proc/slabinfo") as f:
+    for line in f:
+        w = line.split()
+        if w[0] in ("dentry", "cubefs_inode", "cfs_data"):
+            slabs[w[0]] = int(w[5]) * 4096 / int(w[4])
+maps = {m["name"]: m["memory_bytes"] / m["entries_max"] for m in json.loads(sys.argv[1])["maps"]}
+print(json.dumps({"inode_and_dentry_bytes": slabs["dentry"] + slabs["cubefs_inode"], "data_bytes": slabs.get("cfs_data", 0),
+                  "map_entry_bytes": maps["cfs_names"] + maps["cfs_attrs"]}))
+PY
 }
 
 in_guest() {
@@ -56,6 +98,8 @@ in_guest() {
     MASTER=$MASTER DIR=/mnt/peer bash -c "$BENCH_PEER_MOUNT"
     targets+=(--target peer=/mnt/peer)
   fi
+  sizes
+  [ ! -e "$report/many.tar" ] || targets+=(--many "$report/many.tar")
   "$BENCH" "${targets[@]}" --tree "$report/tree.tar" --servers "$MASTER" --ceiling "kernel@$MASTER" --owner bench \
     --tcp "$CUBEFS_HOST_IP:17999" --daemon "fuse=$(cat /run/fuse.pid)" --daemon "kernel=$(cat /run/kernel.pid)" \
     --json "$report/bench.json" "$@"
@@ -88,13 +132,14 @@ if [ "${1:-}" = --in-guest ]; then
   in_guest "$@"
   exit
 fi
-replicas=1 report=$PWD/build/bench quick=() options=()
+replicas=1 report=$PWD/build/bench quick=() options=() many_files=0
 while [ $# -gt 0 ]; do
   case $1 in
     --replicas) replicas=$2; shift 2 ;;
     --report) report=$2; shift 2 ;;
+    --many-files) many_files=$2; shift 2 ;;
     --quick) quick=(--rounds 3 --mib 16 --files 40 --operations 100 --calls 4000); shift ;;
-    --help | -h) sed -n '3,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --help | -h) sed -n '3,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) options+=("$1"); shift ;;
   esac
 done
@@ -102,8 +147,11 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 mkdir -p "$report"
 report=$(realpath "$report")
+rm -f "$report/many.tar" "$report/sizes.json"
 make_tree "$dir"
+[ ${#quick[@]} = 0 ] || many_files=$((many_files > 2000 ? 2000 : many_files))
+[ "$many_files" = 0 ] || make_many "$dir"
 before=$(cut -d ' ' -f 1 /proc/loadavg)
 if [ -n "${BENCH_PEER:-}" ]; then on_this_machine "${quick[@]}" "${options[@]}"; else with_guest "${quick[@]}" "${options[@]}"; fi
-rm -f "$report/tree.tar"
+rm -f "$report/tree.tar" "$report/many.tar"
 tests/bench/report.py "$report" --note "Load of the host: $before before, $(cut -d ' ' -f 1 /proc/loadavg) after, $(nproc) processors."

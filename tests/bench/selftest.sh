@@ -13,10 +13,19 @@ trap 'rm -rf "$T"' EXIT
 measures() {
   mkdir "$T/a" "$T/b" "$T/c"
   "$BENCH" --target "fuse=$T/a" --target "kernel=$T/b" --small-target "rules=$T/c" --group names --group small --group tree \
-    --tree "$T/tree.tar" --rounds 2 --files 5 --calls 50 --pause 0 --daemon me=$$ --json "$T/bench.json"
+    --group many --tree "$T/tree.tar" --many "$T/tree.tar" --rounds 2 --files 5 --calls 50 --pause 0 --daemon me=$$ --json "$T/bench.json"
 }
 leaves_nothing() { [ -z "$(find "$T/a" "$T/b" "$T/c" -mindepth 1)" ]; }
 a_failing_call_fails() { ! "$BENCH" --target "x=$T/none" --json "$T/x.json"; }
+# Names, bounds and verdicts of the goals; what was not measured (tmpfs, requests) is not judged.
+judges() {
+  echo '{"inode_and_dentry_bytes": 1000, "map_entry_bytes": 600}' >"$T/sizes.json"
+  tests/bench/report.py "$T" >"$T/out" &&
+    grep -Eq '^\| that stat, times the FUSE front end \| [0-9.,]+ \| - \| - \|$' "$T/out" && ! grep -q tmpfs "$T/out" &&
+    grep -q '^| inode and dentry of a cached file, bytes | 1,000 | at most 1,229 | met |$' "$T/out" &&
+    grep -q '^| entry of the maps for a cached file, bytes | 600 | at most 512 | MISSED |$' "$T/out" &&
+    grep -Eq '^\| ls -lR, names dropped \| rules \|' "$T/out"
+}
 reports() {
   tests/bench/report.py "$T" --note noted >"$T/out" && cmp "$T/out" <(cat "$T/bench.md"; echo) && grep -q '^noted$' "$T/out" &&
     grep -Eq '^\| stat, cached \| rules( \| [0-9.,]+){3} \| [0-9.,]+ - [0-9.,]+ \| [0-9.,]+ \([0-9.,]+ - [0-9.,]+\) \|' "$T/out" &&
@@ -47,6 +56,7 @@ mkdir "$T/tree" && git -C "$T/tree" init -q && echo x >"$T/tree/x" && tar -C "$T
 check bench-measures measures
 check bench-leaves-nothing leaves_nothing
 check bench-failing-call a_failing_call_fails
+check bench-goals judges
 check bench-report reports
 check bench-plots plots
 check icount-compares counts_are_compared

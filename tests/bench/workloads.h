@@ -25,6 +25,8 @@ struct Scale {
   std::size_t calls = 20000;     ///< of a name in the cache
   std::size_t threads = 8;
   std::string tree;  ///< tar of a source tree with its git repository; empty: no such work
+  std::string
+      many;  ///< the same with so many files that looking at them is the work; empty: no such work
 };
 
 /// What is done before each measured piece, unmeasured.
@@ -48,5 +50,6 @@ std::vector<Workload> name_workloads(const Scale& scale);
 std::vector<Workload> small_file_workloads(const Scale& scale);  ///< small, threads
 std::vector<Workload> large_file_workloads(const Scale& scale);  ///< large, random
 std::vector<Workload> tree_workloads(const Scale& scale);
+std::vector<Workload> many_workloads(const Scale& scale);
 
 }  // namespace cfs::bench
