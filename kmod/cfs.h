@@ -154,6 +154,7 @@ struct cfs_inode {
 	 */
 	u64 rights_until;
 	u32 rights_epoch;		/* as above: cfs_epoch() at that time */
+	u32 absent_xattrs;		/* i_lock: CFS_XATTR_*, known to be absent as long as that */
 	/* READ_ONCE: jiffies64; with fresh attributes, an open need not ask until then */
 	u64 open_until;
 	/* READ_ONCE: directories: a name was looked up since it was last asked, see readdir.c */
@@ -181,6 +182,7 @@ int cfs_inode_init_cache(void);
 void cfs_inode_exit_cache(void);
 struct inode *cfs_iget(struct super_block *sb, const struct cfs_attr *attr, u64 seq);
 bool cfs_attrs_are_fresh(struct cfs_inode *ci);
+bool cfs_rights_are_fresh(const struct cfs_inode *ci);
 bool cfs_inode_apply(struct inode *inode, const struct cfs_attr *attr, u64 seq);
 struct inode *cfs_iget_number(struct super_block *sb, u64 ino);
 int cfs_inode_refresh(struct inode *inode, bool force);
@@ -317,6 +319,10 @@ void cfs_fsc_release(struct inode *inode);
 struct cfs_new_acls {
 	struct posix_acl *access, *preset;
 };
+
+/* Attributes that the kernel or its users ask for with each use of a file, and few files have. */
+#define CFS_XATTR_CAPABILITY	BIT(0)
+#define CFS_XATTR_SELINUX	BIT(1)
 
 struct cfs_call *cfs_xattr_call(struct inode *inode, u16 op, const char *name);
 ssize_t cfs_listxattr(struct dentry *dentry, char *list, size_t size);

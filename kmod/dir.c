@@ -146,7 +146,10 @@ static struct inode *cfs_created_inode(struct inode *dir, const struct cfs_creat
 		return ERR_PTR(ret);
 	}
 	spin_lock(&inode->i_lock);
-	inode_has_no_xattr(inode);	/* no security.capability: writing need not ask */
+	if (!cfs_changed_since(CFS_SB(dir->i_sb), inode->i_ino, made->seq)) {
+		inode_has_no_xattr(inode);	/* no security.capability: writing need not ask */
+		CFS_I(inode)->absent_xattrs = CFS_XATTR_CAPABILITY | CFS_XATTR_SELINUX;
+	}
 	spin_unlock(&inode->i_lock);
 	if (S_ISDIR(inode->i_mode))
 		WRITE_ONCE(CFS_I(inode)->parent, dir->i_ino);

@@ -222,15 +222,27 @@ static void cfs_apply_times(struct inode *inode, const struct cfs_attr *attr, bo
 		inode_set_mtime(inode, attr->mtime, 0);
 }
 
-static bool cfs_rights_are_fresh(const struct cfs_inode *ci)
+/**
+ * cfs_rights_are_fresh - are mode, owner and what goes with them believed?
+ * @ci: Inode.
+ */
+bool cfs_rights_are_fresh(const struct cfs_inode *ci)
 {
 	return time_before64(get_jiffies_64(), READ_ONCE(ci->rights_until)) &&
 		READ_ONCE(ci->rights_epoch) == cfs_epoch(CFS_SB(ci->netfs.inode.i_sb));
 }
 
+static void cfs_forget_security(struct inode *inode)
+{
+	lockdep_assert_held(&inode->i_lock);
+	inode->i_flags &= ~S_NOSEC;
+	CFS_I(inode)->absent_xattrs = 0;
+	forget_all_cached_acls(inode);
+}
+
 /*
  * Mode and owner are those of now. What goes with them but is cached by the VFS is asked for again
- * when its time is over: ACLs, and whether there is a security.capability.
+ * when its time is over: ACLs, and what of security.* is absent.
  */
 static void cfs_renew_rights(struct inode *inode, u32 valid_ms)
 {
@@ -239,8 +251,7 @@ static void cfs_renew_rights(struct inode *inode, u32 valid_ms)
 	lockdep_assert_held(&inode->i_lock);
 	if (cfs_rights_are_fresh(ci))
 		return;
-	inode->i_flags &= ~S_NOSEC;
-	forget_all_cached_acls(inode);
+	cfs_forget_security(inode);
 	WRITE_ONCE(ci->rights_epoch, cfs_epoch(CFS_SB(inode->i_sb)));
 	WRITE_ONCE(ci->rights_until, get_jiffies_64() + msecs_to_jiffies(valid_ms));
 }
@@ -404,8 +415,7 @@ void cfs_inode_expire(struct super_block *sb, u64 ino, unsigned int what, u64 se
 		}
 		if (what & CFS_EXPIRE_RIGHTS) {
 			WRITE_ONCE(CFS_I(inode)->rights_until, 0);
-			inode->i_flags &= ~S_NOSEC;
-			forget_all_cached_acls(inode);
+			cfs_forget_security(inode);
 		}
 		spin_unlock(&inode->i_lock);
 		if (what & CFS_EXPIRE_NAMES)

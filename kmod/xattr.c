@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * cubefs: extended attributes user.*, trusted.* and security.*; the servers keep them, no value is
- * cached. That a file has no security.capability is remembered by the VFS (S_NOSEC), so that writing
- * does not ask; inode.c forgets it in time. ACLs are acl.c.
+ * cached. That a file has no security.capability or security.selinux is remembered with its rights,
+ * which inode.c forgets in time: execve(), writing and ls ask for them for each file. ACLs are acl.c.
  *
  * Contexts  Process, sleeps. Whether a volume has them at all is the daemon's answer (EOPNOTSUPP).
- * Locks     None of its own.
+ * Locks     i_lock, for what is absent.
  */
 #include <linux/capability.h>
 #include <linux/xattr.h>
@@ -32,18 +32,53 @@ struct cfs_call *cfs_xattr_call(struct inode *inode, u16 op, const char *name)
 	return call;
 }
 
+/* CFS_XATTR_* of a name, 0 for most. */
+static u32 cfs_xattr_bit(const char *name)
+{
+	if (!strcmp(name, XATTR_NAME_CAPS))
+		return CFS_XATTR_CAPABILITY;
+	return strcmp(name, XATTR_NAME_SELINUX) ? 0 : CFS_XATTR_SELINUX;
+}
+
+static bool cfs_xattr_is_absent(struct inode *inode, u32 bit)
+{
+	bool absent;
+
+	if (!bit || !cfs_rights_are_fresh(CFS_I(inode)))
+		return false;
+	spin_lock(&inode->i_lock);
+	absent = CFS_I(inode)->absent_xattrs & bit;
+	spin_unlock(&inode->i_lock);
+	return absent;
+}
+
+/* @seq: before it was asked for. */
+static void cfs_xattr_note_absent(struct inode *inode, u32 bit, u64 seq)
+{
+	spin_lock(&inode->i_lock);
+	if (!cfs_changed_since(CFS_SB(inode->i_sb), inode->i_ino, seq))
+		CFS_I(inode)->absent_xattrs |= bit;
+	spin_unlock(&inode->i_lock);
+}
+
 static int cfs_xattr_get(const struct xattr_handler *handler, struct dentry *dentry,
 			 struct inode *inode, const char *name, void *buffer, size_t size)
 {
+	const char *full = xattr_full_name(handler, name);
+	u32 bit = cfs_xattr_bit(full);
 	struct cfs_call *call;
 	int ret;
 
-	call = cfs_xattr_call(inode, CFS_OP_GETXATTR, xattr_full_name(handler, name));
+	if (cfs_xattr_is_absent(inode, bit))
+		return -ENODATA;
+	call = cfs_xattr_call(inode, CFS_OP_GETXATTR, full);
 	if (!call)
 		return -ENOMEM;
 	ret = cfs_call_sync(call);
 	if (ret >= 0)
 		ret = call->reply_len;
+	else if (ret == -ENODATA && bit)
+		cfs_xattr_note_absent(inode, bit, call->req.seq);
 	if (ret > 0 && size) {
 		if (ret <= size)
 			memcpy(buffer, call->reply, ret);
@@ -52,6 +87,15 @@ static int cfs_xattr_get(const struct xattr_handler *handler, struct dentry *den
 	}
 	cfs_call_put(call);
 	return ret;
+}
+
+/* Answers under way are old, and nothing is known to be absent. */
+static void cfs_security_changed(struct inode *inode)
+{
+	cfs_rights_changed(CFS_SB(inode->i_sb), inode->i_ino, 0);
+	spin_lock(&inode->i_lock);
+	CFS_I(inode)->absent_xattrs = 0;
+	spin_unlock(&inode->i_lock);
 }
 
 static int cfs_xattr_set(const struct xattr_handler *handler, struct mnt_idmap *idmap,
@@ -71,7 +115,7 @@ static int cfs_xattr_set(const struct xattr_handler *handler, struct mnt_idmap *
 	ret = cfs_call_sync(call);
 	cfs_call_put(call);
 	if (!strcmp(handler->prefix, XATTR_SECURITY_PREFIX))
-		cfs_rights_changed(CFS_SB(inode->i_sb), inode->i_ino, 0);
+		cfs_security_changed(inode);
 	if (ret >= 0)
 		inode_set_ctime_current(inode);
 	return min(ret, 0);

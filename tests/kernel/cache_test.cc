@@ -7,6 +7,7 @@
 // $CFS_NO_POLICY=1: the mount has the option nobpf, and only what does not depend on a cache is run.
 #include <dirent.h>
 #include <sys/statfs.h>
+#include <sys/xattr.h>
 
 #include "cache_fixture.h"
 
@@ -418,6 +419,42 @@ TEST_F(Cache, LocalChangesAreSeenAtOnce) {
     ASSERT_EQ(again.st_size, 3);
     ASSERT_EQ(unlink(path("g").c_str()), 0);
   }
+}
+
+// execve(), every write and ls ask for these.
+TEST_F(Cache, AbsentSecurityAttributesCostNoRequest) {
+  constexpr std::array<const char*, 2> kNames{"security.capability", "security.selinux"};
+  const std::string capability("\x01\0\0\x02\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 20);
+  std::array<char, 64> value{};
+  const auto size_of = [&](const char* name) {
+    return getxattr(path("f").c_str(), name, value.data(), value.size());
+  };
+  make(path("f"));
+  const auto count = [&](const char* what) {
+    const std::string json = cfsctl("stats " + env("CFS_TEST_DIR") + " --json").text;
+    long sum = 0;  // of all mounts of this source
+    for (size_t at = 0; (at = json.find(what, at)) != std::string::npos; at++)
+      sum += atol(json.c_str() + at + strlen(what));
+    return sum;
+  };
+  const auto ask = [&](int times) {
+    for (int i = 0; i < times; i++)
+      for (const char* name : kNames) EXPECT_EQ(size_of(name), -1) << name;
+    EXPECT_EQ(errno, ENODATA);
+  };
+  long asked = count("\"getxattr\":");
+  ask(5);
+  EXPECT_EQ(count("\"getxattr\":") - asked, 0) << "of a file that was made here";
+  drop_caches();  // pages would keep the inode
+  stat_of(path("f"));
+  asked = count("\"getxattr\":");
+  ask(5);
+  EXPECT_EQ(count("\"getxattr\":") - asked, 2) << "once for each name";
+  ASSERT_EQ(setxattr(path("f").c_str(), kNames[0], capability.data(), capability.size(), 0), 0)
+      << strerror(errno);
+  EXPECT_GT(size_of(kNames[0]), 0);
+  ASSERT_EQ(removexattr(path("f").c_str(), kNames[0]), 0) << strerror(errno);
+  ask(2);
 }
 
 TEST_F(Cache, ALateAnswerDoesNotHideALocalChange) {
