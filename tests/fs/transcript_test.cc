@@ -354,7 +354,7 @@ const std::vector<Transcript>& transcripts() {
       {"61_chown",
        file,
        [](const auto& d) { return call::chown(d + "/f", 1000, 1001); },
-       {{"MetaBatchGetXAttr", 1, 1, kCapability}, {"MetaInodeGet", 2, 1, kCurrentAndSetId}},
+       {{"MetaBatchGetXAttr", 1, 0, kCapability}, {"MetaInodeGet", 2, 1, kCurrentAndSetId}},
        {{"MetaInodeGet", "MetaSetattr"}}},
       {"62_utimes",
        file,
