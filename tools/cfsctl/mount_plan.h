@@ -26,7 +26,7 @@ struct MountPlan {
   bool soft = false;
   bool bpf = true;  ///< kernel: ask the policy of the metadata cache
   bool acl = true;
-  bool fsc = false;  ///< kernel: keep file data in the local cache of cachefiles
+  bool fsc = false;                     ///< kernel: keep file data in the local cache of cachefiles
   std::uint32_t deadline_s = 0;         ///< 0: the module's default
   std::uint64_t attributes = 0;         ///< MOUNT_ATTR_*
   std::vector<std::string> sb_flags;    ///< "sync", "dirsync", ...: flags of the super block
