@@ -13,7 +13,7 @@ B=$PWD/build/release
 tests/vm/get-kernel "$kernel"
 tests/vm/kbuild "$kernel" kmod "build/kmod-$kernel"
 
-limit=1700
+limit=2200
 [ "$kernel" = stock ] || limit=2400
 # The channel alone, against a daemon made for the test: it lies, dies and comes back. Ends by unloading the module.
 [ "${1:-}" != --soak ] || limit=5200

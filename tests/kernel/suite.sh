@@ -147,17 +147,13 @@ cache_tests() {
   CFS_TEST_DIR=$at CFS_NO_POLICY=$([ "$1" = bpf ] || echo 1) CFS_CFSCTL=$CFSCTL CFS_BAD_POLICY=$B/bpf/refused_policy.full.o \
     "$B/tests/kernel/cache_test" --gtest_brief=1 --gtest_filter="${2:-*}"
 }
-# Two kernel mounts of the volume, each as the one that changes: both with the policy, then one without.
+# peers_tests FILTER [OPTION]: two kernel mounts of the volume, each as the one that changes; one with that mount option.
 peers_tests() {
-  local options filter
-  for options in "" ,nobpf; do
-    filter=${1:-*}
-    [ -z "$options" ] || filter="$filter:-*Absence*:*OtherNames*"
-    check mount-peer mount_volume test /mnt/peer "attrvalid=600,lookupvalid=600$options"
-    CFS_TEST_PEER=/mnt/peer CFS_CFSCTL=$CFSCTL "$B/tests/kernel/peers_test" --gtest_brief=1 --gtest_filter="$filter" || failed=1
-    check umount-peer umount_volume /mnt/peer
-  done
+  check mount-peer mount_volume test /mnt/peer "attrvalid=600,lookupvalid=600${2:+,$2}"
+  CFS_TEST_PEER=/mnt/peer CFS_CFSCTL=$CFSCTL "$B/tests/kernel/peers_test" --gtest_brief=1 --gtest_filter="$1" || failed=1
+  check umount-peer umount_volume /mnt/peer
 }
+WITHOUT_POLICY='*:-*Absence*:*OtherNames*'
 verifier_costs() { CFS_BPF_DIR=$B/bpf "$B/tests/kernel/verifier_test" --gtest_brief=1; }
 mount_without_policy() {
   mkdir -p /mnt/nobpf && "$CFSCTL" mount "test@$MASTER" /mnt/nobpf --owner tester --frontend kernel -o nobpf >/dev/null &&
@@ -266,6 +262,7 @@ if [ "${1:-}" = --cache ]; then
   cache_tests bpf "${2:-*}" || failed=1
   [ -n "${2:-}" ] || cache_tests nobpf 'Cache.*' || failed=1
   peers_tests "${2:-*}"
+  peers_tests "${2:-$WITHOUT_POLICY}" nobpf
   check umount-nobpf umount_volume /mnt/nobpf
   check second-umount umount_volume "$MNT2"
   check cache-hits-without-daemon hits_without_daemon
@@ -334,7 +331,7 @@ else
   cache_tests bpf || failed=1
 fi
 cache_tests nobpf 'Cache.*' || failed=1
-if [ $SHORT = 1 ]; then peers_tests '*NamesAreSeen*:*Race*:*MountsCome*'; else peers_tests; fi
+if [ $SHORT = 1 ]; then peers_tests '*Race*:*MountsCome*'; else peers_tests '*'; peers_tests '*Race*:*NamesAreSeen*' nobpf; fi
 check umount-nobpf umount_volume /mnt/nobpf
 if [ $SHORT = 1 ]; then
   check data-oracle "$B/tests/fs/data_oracle" --ops 500 "$MNT"

@@ -225,7 +225,7 @@ Check check_nodes(const std::string& name, const Json& nodes) {
     const std::string why = cannot_connect(address);
     if (why.empty()) continue;
     ++failed;
-    bad += (bad.empty() ? "" : ", ") + address + " (" + why + ")";
+    bad.append(bad.empty() ? "" : ", ").append(address).append(" (" + why + ")");
   }
   if (failed == 0) return {name, State::kOk, std::to_string(tried) + " answer", ""};
   return {name, failed == tried ? State::kBad : State::kWarn,

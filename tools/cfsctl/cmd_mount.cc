@@ -187,7 +187,7 @@ Problem misused(const MountArgs& args, const Error& why) {
 }
 
 Result<void> mount_kernel(AdminClient& daemon, const MountPlan& plan, const std::string& path) {
-  const Result<void> mounted = kernel_mount(plan, path);
+  Result<void> mounted = kernel_mount(plan, path);
   if (mounted) return mounted;
   // the kernel knows an errno only; the daemon may know the sentence
   const auto said = daemon.call(admin::kLastError, Json{{"config", plan.config.format()}});

@@ -42,7 +42,8 @@ Setter seconds_as_ms(const char* name, std::uint32_t MountConfig::*field) {
   };
 }
 
-Setter positive_seconds(const char* name, std::function<void(MountPlan&, std::uint32_t)> set) {
+Setter positive_seconds(const char* name,
+                        const std::function<void(MountPlan&, std::uint32_t)>& set) {
   return [name, set](MountPlan& plan, const std::string& value) -> Result<void> {
     const auto seconds = number(name, value);
     if (!seconds) return seconds.error();
@@ -53,7 +54,7 @@ Setter positive_seconds(const char* name, std::function<void(MountPlan&, std::ui
   };
 }
 
-Setter yes_no(const char* name, std::function<void(MountPlan&, bool)> set) {
+Setter yes_no(const char* name, const std::function<void(MountPlan&, bool)>& set) {
   return [name, set](MountPlan& plan, const std::string& value) -> Result<void> {
     if (value != "" && value != "yes" && value != "on" && value != "no" && value != "off") {
       return make_error(EINVAL,
