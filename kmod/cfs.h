@@ -198,7 +198,7 @@ static inline void cfs_inode_check(struct inode *inode)
 
 void cfs_inode_invalidate(struct cfs_sb *csb, u64 ino, u32 flags);
 void cfs_epoch_bump(struct cfs_sb *csb);
-void cfs_inode_expire(struct super_block *sb, u64 ino, unsigned int what, u64 seq);
+void cfs_inode_expire(struct cfs_sb *csb, u64 ino, unsigned int what, u64 seq);
 u64 cfs_change(struct cfs_sb *csb, u64 ino);
 u64 cfs_change_end(struct cfs_sb *csb, u64 ino, u64 begun);
 u64 cfs_rights_changed(struct cfs_sb *csb, u64 ino, u64 begun);

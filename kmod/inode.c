@@ -41,6 +41,15 @@ static u32 cfs_change_hash(u64 ino)
 	return (ino * 0x9E3779B97F4A7C15ULL) >> 48;
 }
 
+/*
+ * An inode that is in the cache, under RCU. Answers and orders outlive a mount: one that has left its
+ * volume has no inodes, and its super block may be gone. Found joined, both stay for a grace period.
+ */
+static struct inode *cfs_inode_cached(struct cfs_sb *csb, u64 ino)
+{
+	return READ_ONCE(csb->joined) ? find_inode_by_ino_rcu(csb->sb, ino) : NULL;
+}
+
 /* Returns the new sequence. *@last: filled with that of the change before. */
 static u64 cfs_counter_move(struct cfs_sb *csb, u64 ino, u64 *last)
 {
@@ -65,7 +74,7 @@ static u64 cfs_own_change(struct cfs_sb *csb, u64 ino, u64 *last)
 	u64 seq;
 
 	rcu_read_lock();
-	inode = cfs_has_peers(csb) ? find_inode_by_ino_rcu(csb->sb, ino) : NULL;
+	inode = cfs_has_peers(csb) ? cfs_inode_cached(csb, ino) : NULL;
 	if (inode) {
 		spin_lock(&inode->i_lock);
 		seq = cfs_counter_move(csb, ino, last);
@@ -393,19 +402,19 @@ void cfs_attrs_expire(struct inode *inode)
 
 /**
  * cfs_inode_expire - something about an inode changed in another place
- * @sb:   Super block; may be about to go, its inodes need no reference.
+ * @csb:  Mount; its super block may be about to go, or have gone.
  * @ino:  Inode; may be unknown here.
  * @what: CFS_EXPIRE_*.
  * @seq:  What cfs_changed_elsewhere() returned of it.
  *
  * Context: Any.
  */
-void cfs_inode_expire(struct super_block *sb, u64 ino, unsigned int what, u64 seq)
+void cfs_inode_expire(struct cfs_sb *csb, u64 ino, unsigned int what, u64 seq)
 {
 	struct inode *inode;
 
 	rcu_read_lock();
-	inode = find_inode_by_ino_rcu(sb, ino);
+	inode = cfs_inode_cached(csb, ino);
 	if (inode) {
 		spin_lock(&inode->i_lock);
 		CFS_I(inode)->elsewhere_seq = max(CFS_I(inode)->elsewhere_seq, seq);
@@ -826,7 +835,7 @@ void cfs_inode_invalidate(struct cfs_sb *csb, u64 ino, u32 flags)
 	if (flags & (CFS_INV_ATTR | CFS_INV_DATA))
 		what |= CFS_EXPIRE_ATTRS | CFS_EXPIRE_RIGHTS;
 	/* neither answers under way nor cached ones are current */
-	cfs_inode_expire(csb->sb, ino, what, cfs_changed_elsewhere(csb, ino));
+	cfs_inode_expire(csb, ino, what, cfs_changed_elsewhere(csb, ino));
 	if (cfs_has_peers(csb))
 		cfs_peers_changed(csb, ino, what);
 	if (flags & CFS_INV_DATA)

@@ -160,7 +160,7 @@ void cfs_peers_changed(struct cfs_sb *csb, u64 ino, unsigned int what)
 			continue;
 		seq = cfs_changed_elsewhere(peer, ino);
 		smp_mb();		/* see Races */
-		cfs_inode_expire(peer->sb, ino, CFS_EXPIRE_ATTRS | what, seq);
+		cfs_inode_expire(peer, ino, CFS_EXPIRE_ATTRS | what, seq);
 	}
 	rcu_read_unlock();
 }
@@ -223,7 +223,7 @@ static void cfs_peer_name_expire(struct cfs_sb *peer, u64 ino, const struct qstr
 	struct qstr key = *name;
 
 	if (!sb) {
-		cfs_inode_expire(peer->sb, ino, CFS_EXPIRE_NAMES, 0);
+		cfs_inode_expire(peer, ino, CFS_EXPIRE_NAMES, 0);
 		return;
 	}
 	parent = cfs_peer_parent(sb, ino);
