@@ -5,7 +5,7 @@
  * Purpose   ACLs as the xattrs system.posix_acl_access and system.posix_acl_default, in the form
  *           that getxattr(2) shows; servers do not look inside. The kernel checks them.
  * Lifetime  The VFS caches ACLs in the inode, also that there is none; forgotten with the rights of
- *           the inode (inode.c). What is set here is known without asking.
+ *           the inode (attr.c). What is set here is known without asking.
  * Locks     Setting: the inode's lock, held by the VFS.
  * Contexts  Process, sleeps; killable.
  * Failure   Volume without xattrs: no file has an ACL. An ACL that cannot be read: access that

@@ -2,8 +2,8 @@
 /*
  * cubefs: types and prototypes inside the module, one section per .c file.
  *
- * Layers   Two entrances: the VFS (super.c, inode.c, lookup.c, dir.c, ahead.c, readdir.c, file.c,
- *          xattr.c, acl.c, export.c, data.c) and the daemon (dev.c). Both call down into chan.c, view.c,
+ * Layers   Two entrances: the VFS (super.c, inode.c, attr.c, lookup.c, dir.c, ahead.c, readdir.c,
+ *          file.c, xattr.c, acl.c, export.c, data.c) and the daemon (dev.c). Both call down into chan.c, view.c,
  *          conn.c, extent.c; never into each other. Changes go through peers.c to the other mounts.
  *          Only main.c knows every file.
  * Locks    outermost first:
@@ -181,12 +181,38 @@ void cfs_inode_release(struct inode *inode);
 int cfs_inode_init_cache(void);
 void cfs_inode_exit_cache(void);
 struct inode *cfs_iget(struct super_block *sb, const struct cfs_attr *attr, u64 seq);
+struct inode *cfs_iget_number(struct super_block *sb, u64 ino);
+void cfs_inode_invalidate(struct cfs_sb *csb, u64 ino, u32 flags);
+int cfs_getattr_op(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat,
+		   u32 request_mask, unsigned int flags);
+int cfs_setattr_op(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *ia);
+int cfs_inode_set_mode(struct mnt_idmap *idmap, struct inode *inode, umode_t mode);
+
+extern const struct inode_operations cfs_file_iops;			/* inode.c */
+extern const struct file_operations cfs_file_fops;			/* file.c */
+
+/* ---- attr.c: what is believed of inodes ---- */
+bool cfs_attr_is_valid(const struct cfs_attr *attr);
 bool cfs_attrs_are_fresh(struct cfs_inode *ci);
 bool cfs_rights_are_fresh(const struct cfs_inode *ci);
+void cfs_attrs_begin(struct inode *inode, const struct cfs_attr *attr, u64 seq);
 bool cfs_inode_apply(struct inode *inode, const struct cfs_attr *attr, u64 seq);
-struct inode *cfs_iget_number(struct super_block *sb, u64 ino);
+int cfs_getattr_call(struct super_block *sb, u64 ino, struct cfs_attr *attr, u64 *seq);
 int cfs_inode_refresh(struct inode *inode, bool force);
+int cfs_permission(struct mnt_idmap *idmap, struct inode *inode, int mask);
 void cfs_attrs_expire(struct inode *inode);
+void cfs_inode_expire(struct cfs_sb *csb, u64 ino, unsigned int what, u64 seq);
+void cfs_epoch_bump(struct cfs_sb *csb);
+u64 cfs_change(struct cfs_sb *csb, u64 ino);
+u64 cfs_change_end(struct cfs_sb *csb, u64 ino, u64 begun);
+u64 cfs_rights_changed(struct cfs_sb *csb, u64 ino, u64 begun);
+u64 cfs_changed_elsewhere(struct cfs_sb *csb, u64 ino);
+bool cfs_changed_since(struct cfs_sb *csb, u64 ino, u64 seq);
+static inline u64 cfs_seq(struct cfs_sb *csb)
+{
+	return READ_ONCE(csb->counters->seq);
+}
+
 void cfs_inode_check_now(struct inode *inode);
 
 /* Called by each read of an open file: see cfs_inode_check_now(). */
@@ -195,29 +221,6 @@ static inline void cfs_inode_check(struct inode *inode)
 	if (unlikely(time_after_eq64(get_jiffies_64(), READ_ONCE(CFS_I(inode)->check_at))))
 		cfs_inode_check_now(inode);
 }
-
-void cfs_inode_invalidate(struct cfs_sb *csb, u64 ino, u32 flags);
-void cfs_epoch_bump(struct cfs_sb *csb);
-void cfs_inode_expire(struct cfs_sb *csb, u64 ino, unsigned int what, u64 seq);
-u64 cfs_change(struct cfs_sb *csb, u64 ino);
-u64 cfs_change_end(struct cfs_sb *csb, u64 ino, u64 begun);
-u64 cfs_rights_changed(struct cfs_sb *csb, u64 ino, u64 begun);
-u64 cfs_changed_elsewhere(struct cfs_sb *csb, u64 ino);
-static inline u64 cfs_seq(struct cfs_sb *csb)
-{
-	return READ_ONCE(csb->counters->seq);
-}
-
-bool cfs_changed_since(struct cfs_sb *csb, u64 ino, u64 seq);
-
-int cfs_getattr_op(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat,
-		   u32 request_mask, unsigned int flags);
-int cfs_setattr_op(struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *ia);
-int cfs_inode_set_mode(struct mnt_idmap *idmap, struct inode *inode, umode_t mode);
-int cfs_permission(struct mnt_idmap *idmap, struct inode *inode, int mask);
-
-extern const struct inode_operations cfs_file_iops;			/* inode.c */
-extern const struct file_operations cfs_file_fops;			/* file.c */
 
 /* ---- lookup.c: believed names ---- */
 u32 cfs_names_epoch(const struct inode *dir);

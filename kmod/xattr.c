@@ -2,7 +2,7 @@
 /*
  * cubefs: extended attributes user.*, trusted.* and security.*; the servers keep them, no value is
  * cached. That a file has no security.capability or security.selinux is remembered with its rights,
- * which inode.c forgets in time: execve(), writing and ls ask for them for each file. ACLs are acl.c.
+ * which attr.c forgets in time: execve(), writing and ls ask for them for each file. ACLs are acl.c.
  *
  * Contexts  Process, sleeps. Whether a volume has them at all is the daemon's answer (EOPNOTSUPP).
  * Locks     i_lock, for what is absent.
