@@ -5,8 +5,12 @@
 /// Failure  Helpers report by gtest.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdio>
+#include <functional>
+#include <thread>
 
 #include "data_fixture.h"
 
@@ -67,6 +71,60 @@ inline void drop_dentries() {
 
 inline double now() {
   return std::chrono::duration<double>(steady_clock::now().time_since_epoch()).count();
+}
+
+/// Owners change a file each to sizes that only grow, while lookers stat them and dentries are dropped: nobody sees less than
+/// what the owner had done before the look began. Goes on until each owner has run for a while.
+///   change(i, size)    file i gets that size; on the way it may be empty
+///   path_of(looker, i) where a looker sees it
+inline void race_of_changes_and_looks(const std::function<void(int, int)>& change,
+                                      const std::function<std::string(int, int)>& path_of) {
+  constexpr int kNames = 4, kLookers = 4, kRounds = 5;
+  std::array<std::atomic<int>, kNames> done{};  // size of the file; 0: not made yet
+  std::array<std::atomic<long>, kLookers> looks{};
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kNames; i++) {
+    threads.emplace_back([&, i] {
+      for (int size = 1; !stop; size++) {
+        change(i, size);
+        done[i] = size;
+      }
+    });
+  }
+  for (int l = 0; l < kLookers; l++) {
+    threads.emplace_back([&, l] {
+      while (!stop) {
+        const int i = static_cast<int>(looks[l]++) % kNames;
+        const int before = done[i];
+        if (before == 0) continue;
+        struct stat st {};
+        ASSERT_EQ(stat(path_of(l, i).c_str(), &st), 0) << strerror(errno);
+        // between truncation and write, the file of the round under way may be empty
+        ASSERT_TRUE(st.st_size >= before || st.st_size == 0)
+            << st.st_size << " after " << before << ", looked at " << path_of(l, i) << ", inode "
+            << st.st_ino << ", done " << done[i] << ", now " << stat_of(path_of(0, i)).st_size
+            << " and " << stat_of(path_of(1, i)).st_size;
+      }
+    });
+  }
+  threads.emplace_back([&] {
+    while (!stop) {
+      drop_dentries();
+      std::this_thread::sleep_for(milliseconds(30));
+    }
+  });
+  const auto all_ran = [&] {
+    return std::all_of(done.begin(), done.end(), [](const auto& n) { return n > kRounds; });
+  };
+  const double begin = now();  // a debug kernel needs longer
+  while (now() < begin + (all_ran() ? 8 : 120)) std::this_thread::sleep_for(milliseconds(100));
+  stop = true;
+  for (auto& t : threads) t.join();
+  for (int i = 0; i < kNames; i++) {
+    EXPECT_GT(done[i].load(), kRounds) << "owner " << i << " hardly ran";
+    for (int l = 0; l < 2; l++) EXPECT_EQ(stat_of(path_of(l, i)).st_size, done[i].load());
+  }
 }
 
 }  // namespace cache_test

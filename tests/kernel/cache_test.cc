@@ -550,52 +550,17 @@ TEST_F(Policy, AFileThatStaysOpenIsComparedWhileItIsRead) {
 }
 
 TEST_F(Cache, RaceOfChangesAndLooks) {
-  constexpr int kNames = 4, kLookers = 4;
-  std::array<std::atomic<int>, kNames>
-      done{};  // size of the file, which only grows; 0: not made yet
-  std::atomic<bool> stop{false};
-  std::vector<std::thread> threads;
-  for (int i = 0; i < kNames; i++) {
-    threads.emplace_back([&, i] {
-      const std::string mine = path("f" + std::to_string(i)), spare = mine + ".new";
-      for (int size = 1; !stop; size++) {
-        if (size % 3 == 0) {  // a new inode takes the name
-          make(spare, std::string(static_cast<size_t>(size), 'n'));
-          ASSERT_EQ(rename(spare.c_str(), mine.c_str()), 0);
-        } else {
-          make(mine, std::string(static_cast<size_t>(size), 'o'));
-        }
-        done[i] = size;
-      }
-    });
-  }
-  std::array<std::atomic<long>, kLookers> looks{};
-  for (int l = 0; l < kLookers; l++) {
-    threads.emplace_back([&, l] {
-      while (!stop) {
-        const int i = static_cast<int>(looks[l]++) % kNames;
-        const int before = done[i];
-        if (before == 0) continue;
-        struct stat st {};
-        ASSERT_EQ(stat(path("f" + std::to_string(i)).c_str(), &st), 0) << strerror(errno);
-        // between truncation and write, the file of the round under way may be empty
-        ASSERT_TRUE(st.st_size >= before || st.st_size == 0) << st.st_size << " after " << before;
-      }
-    });
-  }
-  threads.emplace_back([&] {
-    while (!stop) {
-      drop_dentries();
-      std::this_thread::sleep_for(milliseconds(30));
+  const auto at = [this](int i) { return path("f" + std::to_string(i)); };
+  const auto change = [&](int i, int size) {
+    const std::string spare = at(i) + ".new";
+    if (size % 3 == 0) {  // a new inode takes the name
+      make(spare, std::string(static_cast<size_t>(size), 'n'));
+      ASSERT_EQ(rename(spare.c_str(), at(i).c_str()), 0);
+    } else {
+      make(at(i), std::string(static_cast<size_t>(size), 'o'));
     }
-  });
-  std::this_thread::sleep_for(milliseconds(6000));
-  stop = true;
-  for (auto& t : threads) t.join();
-  for (int i = 0; i < kNames; i++) {
-    EXPECT_GT(done[i].load(), 5) << "owner " << i << " hardly ran";
-    EXPECT_EQ(stat_of(path("f" + std::to_string(i))).st_size, done[i].load());
-  }
+  };
+  race_of_changes_and_looks(change, [&](int, int i) { return at(i); });
 }
 
 // ---- programs ----

@@ -5,7 +5,6 @@
 // Runs in a guest as root; $CFS_TEST_DIR and $CFS_TEST_PEER are the mounts, with lifetimes of the default or longer.
 #include <sys/xattr.h>
 
-#include <algorithm>
 #include <map>
 
 #include "cache_fixture.h"
@@ -251,70 +250,28 @@ TEST_P(Peers, DroppingANameReachesAllMounts) {
 // Each name has one owner, who changes it through either mount; what is seen through either mount is never older than what the
 // owner had done before the look began, nor than what anybody had been told.
 TEST_P(Peers, RaceOfChangesAndLooks) {
-  constexpr int kNames = 3, kLookers = 4;
-  std::array<std::atomic<int>, kNames>
-      done{};  // size of the file, which only grows; 0: not made yet
-  std::atomic<bool> stop{false};
-  std::vector<std::thread> threads;
-  const auto at = [&](int way, const std::string& n) { return way % 2 == 0 ? here(n) : there(n); };
-  for (int i = 0; i < kNames; i++) {
-    threads.emplace_back([&, i] {
-      const std::string mine = "f" + std::to_string(i), spare = mine + ".new";
-      for (int size = 1; !stop; size++) {
-        const int way = size + size / 4;
-        const std::string content(static_cast<size_t>(size), 'n');
-        if (size % 4 == 0) {  // a new inode takes the name
-          make(at(way, spare), content);
-          ASSERT_EQ(rename(at(way, spare).c_str(), at(way, mine).c_str()), 0) << strerror(errno);
-        } else if (size % 4 == 1) {
-          make(at(way, mine), content);
-        } else if (size % 4 == 2) {
-          ASSERT_EQ(truncate(at(way, mine).c_str(), size), 0) << strerror(errno);
-        } else {  // a second link takes it
-          ASSERT_EQ(truncate(at(way, mine).c_str(), size), 0) << strerror(errno);
-          ASSERT_EQ(link(at(way, mine).c_str(), at(way, spare).c_str()), 0) << strerror(errno);
-          ASSERT_EQ(unlink(at(way + 1, spare).c_str()), 0) << strerror(errno);
-        }
-        done[i] = size;
-      }
-    });
-  }
-  std::array<std::atomic<long>, kLookers> looks{};
-  for (int l = 0; l < kLookers; l++) {
-    threads.emplace_back([&, l] {
-      while (!stop) {
-        const int i = static_cast<int>(looks[l]++) % kNames;
-        const int before = done[i];
-        if (before == 0) continue;
-        struct stat st {};
-        ASSERT_EQ(stat(at(l, "f" + std::to_string(i)).c_str(), &st), 0) << strerror(errno);
-        // between truncation and write, the file of the round under way may be empty
-        ASSERT_TRUE(st.st_size >= before || st.st_size == 0)
-            << st.st_size << " after " << before << ", looked at "
-            << (l % 2 == 0 ? "the first mount" : "the other mount") << ", inode " << st.st_ino
-            << ", done " << done[i] << ", now " << stat_of(at(0, "f" + std::to_string(i))).st_size
-            << " and " << stat_of(at(1, "f" + std::to_string(i))).st_size;
-      }
-    });
-  }
-  threads.emplace_back([&] {
-    while (!stop) {
-      drop_dentries();
-      std::this_thread::sleep_for(milliseconds(100));
-    }
-  });
-  const auto all_ran = [&] {
-    return std::all_of(done.begin(), done.end(), [](const auto& n) { return n > 5; });
+  const auto at = [this](int way, const std::string& n) {
+    return way % 2 == 0 ? here(n) : there(n);
   };
-  const double begin = now();  // a debug kernel needs longer
-  while (now() < begin + (all_ran() ? 8 : 120)) std::this_thread::sleep_for(milliseconds(100));
-  stop = true;
-  for (auto& t : threads) t.join();
-  for (int i = 0; i < kNames; i++) {
-    EXPECT_GT(done[i].load(), 5) << "owner " << i << " hardly ran";
-    for (int way = 0; way < 2; way++)
-      EXPECT_EQ(stat_of(at(way, "f" + std::to_string(i))).st_size, done[i].load());
-  }
+  const auto change = [&](int i, int size) {
+    const std::string mine = "f" + std::to_string(i), spare = mine + ".new";
+    const int way = size + size / 4;
+    const std::string content(static_cast<size_t>(size), 'n');
+    if (size % 4 == 0) {  // a new inode takes the name
+      make(at(way, spare), content);
+      ASSERT_EQ(rename(at(way, spare).c_str(), at(way, mine).c_str()), 0) << strerror(errno);
+    } else if (size % 4 == 1) {
+      make(at(way, mine), content);
+    } else if (size % 4 == 2) {
+      ASSERT_EQ(truncate(at(way, mine).c_str(), size), 0) << strerror(errno);
+    } else {  // a second link takes it
+      ASSERT_EQ(truncate(at(way, mine).c_str(), size), 0) << strerror(errno);
+      ASSERT_EQ(link(at(way, mine).c_str(), at(way, spare).c_str()), 0) << strerror(errno);
+      ASSERT_EQ(unlink(at(way + 1, spare).c_str()), 0) << strerror(errno);
+    }
+  };
+  race_of_changes_and_looks(change,
+                            [&](int looker, int i) { return at(looker, "f" + std::to_string(i)); });
 }
 
 // Changes go on through one mount while others of the volume come and go.
