@@ -39,6 +39,13 @@ static struct fscache_cookie *cfs_fsc_cookie(struct inode *inode)
 	return netfs_i_cookie(netfs_inode(inode));
 }
 
+static void cfs_fsc_set_cookie(struct inode *inode, struct fscache_cookie *cookie)
+{
+#if IS_ENABLED(CONFIG_FSCACHE)
+	netfs_inode(inode)->cache = cookie;
+#endif
+}
+
 static void cfs_fsc_aux(struct inode *inode, struct cfs_fsc_aux *aux)
 {
 	struct cfs_inode *ci = CFS_I(inode);
@@ -101,8 +108,8 @@ void cfs_fsc_setup(struct inode *inode)
 	if (!csb->fsc_volume || !S_ISREG(inode->i_mode))
 		return;
 	cfs_fsc_aux(inode, &aux);
-	netfs_inode(inode)->cache = fscache_acquire_cookie(csb->fsc_volume, 0, &key, sizeof(key), &aux,
-							   sizeof(aux), i_size_read(inode));
+	cfs_fsc_set_cookie(inode, fscache_acquire_cookie(csb->fsc_volume, 0, &key, sizeof(key), &aux, sizeof(aux),
+							 i_size_read(inode)));
 	/* netfs wants to know of pages that go */
 	if (fscache_cookie_valid(cfs_fsc_cookie(inode)))
 		mapping_set_release_always(inode->i_mapping);
@@ -122,7 +129,7 @@ void cfs_fsc_evict(struct inode *inode)
 	cfs_fsc_aux(inode, &aux);
 	netfs_clear_inode_writeback(inode, &aux);
 	fscache_relinquish_cookie(cookie, !inode->i_nlink);
-	netfs_inode(inode)->cache = NULL;
+	cfs_fsc_set_cookie(inode, NULL);
 }
 
 /* @flags: FSCACHE_INVAL_DIO_WRITE: and nothing is cached until all users have gone. */
