@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The kernel suite in a guest: mini cluster on the host side of the tap, module, daemon and tests in the guest.
-#   tests/kernel/run.sh stock|newer|debug [--short|--channel|--fs FILTER|--cache [FILTER]|--observe|--upgrade|--fsc|--soak|--page [DIRECTORY]]
+#   tests/kernel/run.sh stock|newer|debug [--short|--channel|--fs FILTER|--cache [FILTER]|--observe|--upgrade|--systemd|--fsc|--soak|--page [DIRECTORY]]
 # --channel: only the channel test; --fs: only these tests of fs_suite; --cache: only the metadata cache's; --observe: only the
-# tools that watch; --upgrade: only upgrades under load; --fsc: only the local cache; --soak: many operations and faults (CFS_ORACLE_OPS, CFS_OUTAGE_CYCLES);
+# tools that watch; --upgrade: only upgrades under load; --systemd: only the unit file and fstab; --fsc: only the local cache; --soak: many operations and faults (CFS_ORACLE_OPS, CFS_OUTAGE_CYCLES);
 # --page: only the status page in a browser, screenshots go to DIRECTORY
 set -eu
 cd "$(dirname "$0")/../.."
@@ -17,7 +17,7 @@ limit=2200
 [ "$kernel" = stock ] || limit=2400
 # The channel alone, against a daemon made for the test: it lies, dies and comes back. Ends by unloading the module.
 [ "${1:-}" != --soak ] || limit=5200
-[[ ${1:-} =~ ^--(fs|cache|observe|upgrade|fsc|soak|page)$ ]] || tests/vm/run --kernel "$kernel" --net none --time-limit "$limit" --module "build/kmod-$kernel/kmod/cubefs.ko" \
+[[ ${1:-} =~ ^--(fs|cache|observe|upgrade|systemd|fsc|soak|page)$ ]] || tests/vm/run --kernel "$kernel" --net none --time-limit "$limit" --module "build/kmod-$kernel/kmod/cubefs.ko" \
   -- "$B/tests/kernel/chan_test"
 [ "${1:-}" != --channel ] || exit 0
 dir=$(mktemp -d)

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Runs inside the guest (module loaded, mini cluster at $CUBEFS_HOST_IP). Each check prints "ok NAME" or "not ok NAME - why".
-#   tests/kernel/suite.sh [--short|--fs FILTER|--cache [FILTER]|--observe|--upgrade|--fsc|--soak|--page DIRECTORY]
+#   tests/kernel/suite.sh [--short|--fs FILTER|--cache [FILTER]|--observe|--upgrade|--systemd|--fsc|--soak|--page DIRECTORY]
 # --short: fewer random operations, for the debug kernel; --fs: only these tests of fs_suite (NfsExport: tests/kernel/nfs.sh);
-# --cache: only those of the metadata cache; --observe: only the tools that watch; --upgrade: only upgrades under load; --fsc: only the local cache;
+# --cache: only those of the metadata cache; --observe: only the tools that watch; --upgrade: only upgrades under load; --systemd: only the unit file and fstab; --fsc: only the local cache;
 # --soak: $CFS_ORACLE_OPS random operations twice, then $CFS_OUTAGE_CYCLES random faults under load; --page: only the status page (tests/kernel/page.sh)
 set -u
 cd "$(dirname "$0")/../.." || exit 2
@@ -212,6 +212,11 @@ if [ "${1:-}" = --observe ]; then
   check bpf-trace-counts bpf_counts
   tests/kernel/observe.sh "$CFSCTL" "$MNT" "$METRICS" || failed=1
   check umount-and-unload unloads
+  exit $failed
+fi
+if [ "${1:-}" = --systemd ]; then
+  tests/kernel/systemd.sh || failed=1
+  check unload "$CFSCTL" module unload
   exit $failed
 fi
 if [ "${1:-}" = --page ]; then

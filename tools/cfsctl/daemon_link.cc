@@ -11,6 +11,7 @@
 #include <deque>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <thread>
 
@@ -19,6 +20,8 @@ namespace {
 
 constexpr auto kStartLimit = std::chrono::seconds(5);
 constexpr auto kPollPause = std::chrono::milliseconds(50);
+constexpr const char* kUnit = "cfsd.service";
+constexpr const char* kBuiltDaemon = "../../daemon/app";  // of a build tree, seen from cfsctl
 
 std::filesystem::path own_directory() {
   std::error_code failed;
@@ -73,6 +76,25 @@ std::string start_error(const RunResult& result, const std::string& socket) {
   if (why.rfind("cfsd: ", 0) == 0) why = why.substr(6);
   if (why.empty()) why = tail_of(log_path(socket));
   return why.empty() ? "cfsd ended with status " + std::to_string(result.status) : why;
+}
+
+std::string first_line(const std::string& text) {
+  return text.substr(0, text.find('\n'));
+}
+
+/// By systemd, which starts it again when it dies and does not end it with the login that mounted. Empty where there is
+/// no systemd or no unit, and in a build tree, whose own daemon is meant.
+/// Source: sd_booted(3), systemctl(1) "Exit status".
+std::optional<RunResult> start_unit(const std::string& socket) {
+  constexpr int kNoSuchUnit = 5;
+  constexpr int kNoSystemctl = 127;
+  std::error_code failed;
+  if (socket != admin::kDefaultSocket || is_program(own_directory() / kBuiltDaemon / "cfsd") ||
+      !std::filesystem::is_directory("/run/systemd/system", failed))
+    return std::nullopt;
+  RunResult started = run_program({"systemctl", "start", kUnit});
+  if (started.status == kNoSuchUnit || started.status == kNoSystemctl) return std::nullopt;
+  return started;
 }
 
 }  // namespace
@@ -132,19 +154,25 @@ Either<AdminClient> reach_or_start_daemon(const std::string& socket, const std::
   auto client = AdminClient::connect(socket);
   if (client) return std::move(client).value();
   if (client.code() != ENOENT && client.code() != ECONNREFUSED) return absent(what, client.error());
-  const std::string program = find_program("cfsd", {".", "../../daemon/app", "../sbin"});
+  const std::string program = find_program("cfsd", {".", kBuiltDaemon, "../sbin"});
   if (program.empty()) {
     return Problem{kAbsent, what, "cfsd is neither running nor installed",
                    "install it, or start it by hand"};
   }
-  const RunResult started = run_program(
-      {program, "--socket", socket, "--auto-exit", "10", "--log-file", log_path(socket)});
+  const auto unit = start_unit(socket);
+  const RunResult started = unit ? *unit
+                                 : run_program({program, "--socket", socket, "--auto-exit", "10",
+                                                "--log-file", log_path(socket)});
   // it returns when the socket is served; a busy machine may take longer than the limit for that
   const auto until = std::chrono::steady_clock::now() + kStartLimit;
   while (started.status == 0 && std::chrono::steady_clock::now() < until) {
     client = AdminClient::connect(socket);
     if (client) return std::move(client).value();
     std::this_thread::sleep_for(kPollPause);
+  }
+  if (unit) {
+    return Problem{kAbsent, what, "systemd does not start cfsd: " + first_line(started.errors),
+                   "see 'journalctl -u cfsd'"};
   }
   return Problem{kAbsent, what, "cfsd does not start: " + start_error(started, socket),
                  "see " + log_path(socket)};

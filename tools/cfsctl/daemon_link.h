@@ -23,8 +23,8 @@ using Either = std::variant<T, Problem>;
 
 /// The running daemon.
 [[nodiscard]] Either<AdminClient> reach_daemon(const std::string& socket, const std::string& what);
-/// The running daemon, or one started now: it ends by itself when nothing has been mounted for ten
-/// seconds.
+/// The running daemon, or one started now: by systemd where it knows the unit, else as a process of
+/// its own that ends by itself when nothing has been mounted for ten seconds.
 [[nodiscard]] Either<AdminClient> reach_or_start_daemon(const std::string& socket,
                                                         const std::string& what);
 
