@@ -12,10 +12,10 @@ CHANGED_SINCE ?=
 ARGS ?=
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps user kmod kmod-guest demo test check test-debug nightly bench bench-data bench-meta bench-icount vm format lint install clean
+.PHONY: all help deps user kmod kmod-guest demo test check test-debug nightly bench bench-data bench-meta bench-recovery bench-icount vm format lint install clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 	@echo
 	@echo "  PRESET=release|asan|tsan   KERNEL=stock|newer|debug   JOBS=$(JOBS)"
 
@@ -60,6 +60,9 @@ bench-meta: all ## bench, only names: cached and cold metadata, 50,000 files, go
 
 bench-data: all ## bench, only file data: sequential, random, small files
 	@tests/bench/run.sh --report build/bench-data $(ARGS) --group large --group random --group small
+
+bench-recovery: all ## how long work pauses when network, data nodes or the daemon go away and come back: medians of 7, 12 minutes
+	@tests/kernel/run.sh stock --recovery
 
 bench-icount: all ## micro benchmarks in guest instructions against tests/bench/icount-baseline.json
 	@tests/bench/icount.sh $(ARGS)

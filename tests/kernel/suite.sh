@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Runs inside the guest (module loaded, mini cluster at $CUBEFS_HOST_IP). Each check prints "ok NAME" or "not ok NAME - why".
-#   tests/kernel/suite.sh [--short|--fs FILTER|--cache [FILTER]|--observe|--upgrade|--systemd|--fsc|--soak|--page DIRECTORY]
+#   tests/kernel/suite.sh [--short|--fs FILTER|--cache [FILTER]|--observe|--upgrade|--systemd|--fsc|--soak|--recovery|--page DIRECTORY]
 # --short: fewer random operations, for the debug kernel; --fs: only these tests of fs_suite (NfsExport: tests/kernel/nfs.sh);
 # --cache: only those of the metadata cache; --observe: only the tools that watch; --upgrade: only upgrades under load; --systemd: only the unit file and fstab; --fsc: only the local cache;
-# --soak: $CFS_ORACLE_OPS random operations twice, then $CFS_OUTAGE_CYCLES random faults under load; --page: only the status page (tests/kernel/page.sh)
+# --soak: $CFS_ORACLE_OPS random operations twice, then $CFS_OUTAGE_CYCLES random faults under load; --recovery: how long work pauses; --page: only the status page (tests/kernel/page.sh)
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 B=$PWD/build/release
@@ -296,6 +296,12 @@ if [ "${1:-}" = --soak ]; then
   check data-oracle-two-processes "$B/tests/fs/data_oracle" --ops "${CFS_ORACLE_OPS:-80000}" --processes 2 "$MNT"
   export CFS_OUTAGE_CYCLES=${CFS_OUTAGE_CYCLES:-200}
   CFS_CFSD=$B/daemon/app/cfsd CFS_CFSCTL=$CFSCTL "$B/tests/kernel/outage_test" --gtest_brief=1 --gtest_filter='*RandomFaults' || failed=1
+  check umount-and-unload unloads
+  exit $failed
+fi
+if [ "${1:-}" = --recovery ]; then
+  check second-umount umount_volume "$MNT2"
+  CFS_CFSD=$B/daemon/app/cfsd CFS_CFSCTL=$CFSCTL "$B/tests/kernel/recovery" --gtest_brief=1 || failed=1
   check umount-and-unload unloads
   exit $failed
 fi

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// How long work pauses when the network, a data node or the daemon goes away and comes back: medians of $CFS_RECOVERY_ROUNDS
+// (7) as a Markdown table, beside the goals. Nothing fails for being slow; an operation with an error or a wrong byte fails.
+//
+// Needs what outage_fixture.h needs, and a mini cluster with a data node more than a partition has replicas.
+#include "outage_fixture.h"
+
+using namespace data_test;  // NOLINT: tests only
+
+namespace {
+
+constexpr int kDataNodes = 4;
+constexpr milliseconds kAway{5000}, kSettle{3000};
+
+class Recovery : public Outage {
+ protected:
+  struct Figure {
+    std::string fault, work, goal;
+    std::vector<long> ms;  // one of each round
+  };
+
+  void SetUp() override {
+    Outage::SetUp();
+    fixed_ = pattern(64 * 1024, 5);
+    write_file("fixed", fixed_);
+    workers_.push_back(std::make_unique<Worker>("overwrite+fsync", [this](unsigned i) {
+      const size_t at = i % 16 * 4096;
+      const std::string piece = pattern(4096, i);
+      Fd fd(path("fixed"), O_RDWR);
+      int e = write_at(fd.get(), piece, at);
+      if (e == 0) e = fd.sync();
+      if (e == 0) fixed_.replace(at, piece.size(), piece);
+      return e;
+    }));
+  }
+
+  void note(const std::string& fault, const std::string& work, const std::string& goal, long ms) {
+    for (auto& f : figures_)
+      if (f.fault == fault && f.work == work) return f.ms.push_back(ms);
+    figures_.push_back({fault, work, goal, {ms}});
+  }
+
+  void settle() {
+    std::this_thread::sleep_for(kSettle);
+    for (auto& w : workers_) wait_for(*w, w->count() + 2);
+  }
+
+  /// From the command that mends it to the first operation of each kind that ends.
+  void network(const std::string& name, const std::function<void()>& cut) {
+    cut();
+    std::this_thread::sleep_for(kAway);
+    const auto back = steady_clock::now();
+    net_.heal();
+    for (auto& w : workers_) wait_for(*w, w->count() + 1);
+    for (auto& w : workers_) note(name, w->name(), "300 + 2 round trips", w->first_after(back));
+    settle();
+  }
+
+  /// The longest time without an operation that ended, while each of the nodes in turn is away.
+  void each_node(const std::string& name, const std::string& action, const std::string& read_goal,
+                 const std::string& append_goal, const std::string& overwrite_goal) {
+    std::vector<long> longest(workers_.size());
+    for (int node = 0; node < kDataNodes; node++) {
+      const auto from = steady_clock::now();
+      data_node(node, action);
+      std::this_thread::sleep_for(kAway);
+      const auto to = steady_clock::now();
+      for (size_t i = 0; i < workers_.size(); i++)
+        longest[i] = std::max(longest[i], workers_[i]->longest_pause(from, to));
+      data_node(node, "start");
+      settle();
+    }
+    for (size_t i = 0; i < workers_.size(); i++) {
+      const std::string& work = workers_[i]->name();
+      if (work == "read") note(name, work, read_goal, longest[i]);
+      if (work == "append+fsync") note(name, work, append_goal, longest[i]);
+      if (work == "overwrite+fsync") note(name, work, overwrite_goal, longest[i]);
+    }
+  }
+
+  /// From the start of the next daemon.
+  void daemon() {
+    stop_daemon();
+    std::this_thread::sleep_for(milliseconds(500));
+    const auto start = steady_clock::now();
+    start_daemon();
+    for (auto& w : workers_) wait_for(*w, w->count() + 1);
+    for (auto& w : workers_)
+      if (w->name() == "lookup" || w->name() == "create+rename+unlink")
+        note("daemon killed, the next started", w->name(), "1000", w->first_after(start));
+    settle();
+  }
+
+  void print() {
+    printf("\n| away | work | median, ms | range | goal |\n|---|---|---:|---:|---:|\n");
+    for (auto& f : figures_) {
+      std::sort(f.ms.begin(), f.ms.end());
+      printf("| %s | %s | %ld | %ld - %ld | %s |\n", f.fault.c_str(), f.work.c_str(),
+             f.ms[f.ms.size() / 2], f.ms.front(), f.ms.back(), f.goal.c_str());
+    }
+    printf("\n");
+  }
+
+  std::string fixed_;
+  std::vector<Figure> figures_;
+};
+
+TEST_F(Recovery, Measured) {
+  const std::string text = env("CFS_RECOVERY_ROUNDS");
+  const int rounds = text.empty() ? 7 : std::stoi(text);
+  start_work();
+  for (int i = 0; i < rounds && !HasFailure(); i++) {
+    network("black hole for 5 s", [this] { net_.black_hole(); });
+    network("carrier lost for 5 s", [this] { net_.carrier_lost(); });
+    each_node("data node killed", "stop", "1000", "1000", "election + 1000");
+    each_node("host of a data node silent", "hang", "500", "3000", "election + 1000");
+    daemon();
+    fprintf(stderr, "round %d of %d\n", i + 1, rounds);
+  }
+  stop_work();
+  print();
+  all_is_right();
+  expect_cold("fixed", fixed_);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Shell first;
+  shell = &first;
+  return run(argc, argv);
+}
