@@ -16,6 +16,7 @@
 #include <set>
 
 #include "tests/unit/minicluster_test.h"
+#include "tools/minicluster/data_socket.h"
 
 namespace cfs::mini::test {
 namespace {
@@ -254,6 +255,27 @@ TEST(MasterHttp, DataNodeKnobsAreReached) {
   const std::string node = cluster->data_slots()[1]->node->address();
   cluster.fault("action=drop_reply&op=0x03&count=2&node=" + node);
   EXPECT_EQ(cluster->data_slots()[1]->knobs.drop_reply.left(), 2u);
+}
+
+/// The server of an ended connection may keep its port for a minute (TIME_WAIT).
+TEST(ClusterState, TakesAPortThatAnotherServerHadAMomentAgo) {
+  ClusterOptions options;
+  const std::string master = TestCluster(options).master();  // ports of its choice, free again
+  options.base_port = static_cast<uint16_t>(std::stoi(master.substr(master.find(':') + 1)));
+  {
+    Result<Fd> listener = listen_tcp(options.ip, options.base_port);
+    ASSERT_TRUE(listener.ok());
+    Socket client(master);
+    ::close(::accept(listener->get(), nullptr, nullptr));  // first, so that its end has to wait
+    bool ended = false;
+    client.receive(kPatienceMs, &ended);
+    ASSERT_TRUE(ended);
+  }
+  TempDir dir;
+  options.dir = dir.path();
+  Cluster cluster(options);
+  Result<void> started = cluster.start();
+  EXPECT_TRUE(started.ok()) << (started.ok() ? "" : started.error().text());
 }
 
 TEST(ClusterState, SurvivesARestart) {

@@ -157,6 +157,11 @@ Result<void> Master::start() {
   server_ = std::make_unique<httplib::Server>();
   server_->new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
   server_->set_keep_alive_timeout(1);
+  // the library's own choice, SO_REUSEPORT, is refused a port on which another server's connections end
+  server_->set_socket_options([](int socket) {
+    const int on = 1;
+    ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  });
   auto serve_one = [this](const httplib::Request& in, httplib::Response& out) { serve(in, out); };
   server_->Get(".*", serve_one);
   server_->Post(".*", serve_one);
