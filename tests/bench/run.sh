@@ -51,21 +51,39 @@ PY
   rm -rf "$dir"
 }
 
-# What a cached file takes: objects of the slabs with their share of the pages, an entry of each of two maps.
+# Milliseconds of a mount, the daemon running: one in a line.
+mount_times() {
+  local _ start
+  for _ in 1 2 3 4 5 6 7; do
+    start=$(date +%s%N)
+    cfsctl kernel mount "nobpf@$MASTER" /mnt/nobpf --owner bench --frontend kernel >/dev/null
+    echo $((($(date +%s%N) - start) / 1000000))
+    cfsctl kernel umount /mnt/nobpf
+  done
+}
+# Nanoseconds that the daemon of a kind has run.
+ran() { cat "/proc/$(cat "/run/$1.pid")/task/"*/schedstat | awk '{n += $1} END {printf "%d", n}'; }
+# What is measured once: a mount, daemons that have nothing to do, and what a cached file takes: objects of the slabs with their
+# share of the pages, an entry of each of two maps.
 sizes() {
-  local maps
+  local maps kernel fuse
+  kernel=$(ran kernel) fuse=$(ran fuse)
+  sleep 30
+  kernel=$(($(ran kernel) - kernel)) fuse=$(($(ran fuse) - fuse))
   maps=$(cfsctl kernel cache stats --json)
-  python3 - "$maps" >"$report/sizes.json" <<'PY'
-import json, sys
+  python3 - "$maps" "$mounts" "$kernel" "$fuse" >"$report/sizes.json" <<'PY'
+import json, statistics, sys
+maps, mounts, kernel, fuse = sys.argv[1:]
 slabs = {}
 with open("/proc/slabinfo") as f:
     for line in f:
         w = line.split()
         if w[0] in ("dentry", "cubefs_inode", "cfs_data"):
             slabs[w[0]] = int(w[5]) * 4096 / int(w[4])
-maps = {m["name"]: m["memory_bytes"] / m["entries_max"] for m in json.loads(sys.argv[1])["maps"]}
+maps = {m["name"]: m["memory_bytes"] / m["entries_max"] for m in json.loads(maps)["maps"]}
 print(json.dumps({"inode_and_dentry_bytes": slabs["dentry"] + slabs["cubefs_inode"], "data_bytes": slabs.get("cfs_data", 0),
-                  "map_entry_bytes": maps["cfs_names"] + maps["cfs_attrs"]}))
+                  "map_entry_bytes": maps["cfs_names"] + maps["cfs_attrs"], "mount_ms": statistics.median(map(int, mounts.split())),
+                  "idle_percent": {"kernel": int(kernel) / 30e7, "FUSE": int(fuse) / 30e7}}))
 PY
 }
 
@@ -84,6 +102,7 @@ in_guest() {
   cfsctl() { CFSD_SOCKET=/run/$1.sock "$B/tools/cfsctl/cfsctl" "${@:2}"; }
   cfsctl fuse mount "fuse@$MASTER" /mnt/fuse --owner bench --frontend fuse
   cfsctl kernel mount "kernel@$MASTER" /mnt/kernel --owner bench --frontend kernel
+  mounts=$(mount_times)
   cfsctl kernel mount "nobpf@$MASTER" /mnt/nobpf --owner bench --frontend kernel -o nobpf
   until [ -e /sys/fs/bpf/cubefs/policy ]; do sleep 0.2; done
   mkdir /mnt/kernel/rules

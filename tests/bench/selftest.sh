@@ -19,11 +19,14 @@ leaves_nothing() { [ -z "$(find "$T/a" "$T/b" "$T/c" -mindepth 1)" ]; }
 a_failing_call_fails() { ! "$BENCH" --target "x=$T/none" --json "$T/x.json"; }
 # Names, bounds and verdicts of the goals; what was not measured (tmpfs, requests) is not judged.
 judges() {
-  echo '{"inode_and_dentry_bytes": 1000, "map_entry_bytes": 600}' >"$T/sizes.json"
+  echo '{"inode_and_dentry_bytes": 1000, "map_entry_bytes": 600, "mount_ms": 250, "idle_percent": {"kernel": 0.2}}' >"$T/sizes.json"
   tests/bench/report.py "$T" >"$T/out" &&
     grep -Eq '^\| that stat, times the FUSE front end \| [0-9.,]+ \| - \| - \|$' "$T/out" && ! grep -q tmpfs "$T/out" &&
     grep -q '^| inode and dentry of a cached file, bytes | 1,000 | at most 1,229 | met |$' "$T/out" &&
     grep -q '^| entry of the maps for a cached file, bytes | 600 | at most 512 | MISSED |$' "$T/out" &&
+    grep -q '^| mount of a volume, daemon running, ms | 250 | at most 300 | met |$' "$T/out" &&
+    grep -q '^| processor time of the idle kernel daemon, % | 0.200 | at most 0.100 | MISSED |$' "$T/out" &&
+    grep -Eq '^\| unlink: latency, times the FUSE front end \| [0-9.,]+ \| at most 0.500 \| (met|MISSED) \|$' "$T/out" &&
     grep -Eq '^\| ls -lR, names dropped \| rules \|' "$T/out"
 }
 reports() {
