@@ -68,6 +68,7 @@ Cost Meter::stop() const {
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start_;
   const double all = took.count() * static_cast<double>(::sysconf(_SC_NPROCESSORS_ONLN));
   Cost cost;
+  cost.start_s = std::chrono::duration<double>(start_.time_since_epoch()).count();
   cost.seconds = took.count();
   cost.cpu_seconds = std::max(0.0, all - (c.idle - idle_));
   cost.switches = c.switches - switches_;
@@ -89,6 +90,7 @@ nlohmann::json Results::json() const {
     nlohmann::json rounds = nlohmann::json::array();
     for (const Cost& c : row.costs) {
       rounds.push_back({{"amount", c.amount},
+                        {"start_s", c.start_s},
                         {"seconds", c.seconds},
                         {"cpu_seconds", c.cpu_seconds},
                         {"context_switches", c.switches},

@@ -50,6 +50,7 @@ class Samples {
 };
 
 struct Cost {
+  double start_s = 0;  ///< of CLOCK_MONOTONIC
   double seconds = 0;
   double cpu_seconds = 0;  ///< busy time of all processors
   double switches = 0;     ///< context switches

@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The benchmark: kernel front end (with BPF, without), FUSE front end, tmpfs and ext4 in one guest, interleaved rounds.
-#   tests/bench/run.sh [--quick] [--replicas N] [--report DIR] [--many-files N] [BENCH OPTIONS]...
+#   tests/bench/run.sh [--quick] [--profile] [--replicas N] [--report DIR] [--many-files N] [BENCH OPTIONS]...
 # BENCH OPTIONS: --rounds N (default 7), --group names|small|threads|large|random|tree|many (may be repeated), see bench --help.
 # --many-files: of the tree of the group many (default: no such group; with --quick, 2000 at most)
+# --profile: where processor time goes, by perf, for five kinds of work through fuse and kernel: DIR/profile.md
 # Leaves DIR/bench.md, bench.json and plots (default DIR: build/bench). docs/performance.md says how to read them.
 #   BENCH_PEER_MOUNT='COMMAND'  run in the guest; mounts volume "peer" of owner "bench" at $MASTER on $DIR, and is measured as "peer"
 #   BENCH_PEER=DIR              no guest: this machine, DIR ("peer") beside BENCH_OURS=DIR ("fuse") and /dev/shm
@@ -111,15 +112,21 @@ in_guest() {
   truncate -s 1G /tmp/ext4.img
   mkfs.ext4 -q /tmp/ext4.img
   mount -o loop /tmp/ext4.img /mnt/ext4
-  local targets=(--target fuse=/mnt/fuse --target kernel=/mnt/kernel --target nobpf=/mnt/nobpf
+  local perf=() targets=(--target fuse=/mnt/fuse --target kernel=/mnt/kernel --target nobpf=/mnt/nobpf
     --small-target rules=/mnt/kernel/rules --target tmpfs=/mnt/tmpfs --target ext4=/mnt/ext4)
   if [ -n "${BENCH_PEER_MOUNT:-}" ]; then
     MASTER=$MASTER DIR=/mnt/peer bash -c "$BENCH_PEER_MOUNT"
     targets+=(--target peer=/mnt/peer)
   fi
-  sizes
+  if [ -e "$report/kallsyms" ]; then
+    cat /proc/kallsyms >"$report/kallsyms"
+    targets=(--target fuse=/mnt/fuse --target kernel=/mnt/kernel)
+    perf=(perf record -q -a -F 997 -e cpu-clock -k CLOCK_MONOTONIC -o "$report/perf.data" --)
+  else
+    sizes
+  fi
   [ ! -e "$report/many.tar" ] || targets+=(--many "$report/many.tar")
-  "$BENCH" "${targets[@]}" --tree "$report/tree.tar" --servers "$MASTER" --ceiling "kernel@$MASTER" --owner bench \
+  "${perf[@]}" "$BENCH" "${targets[@]}" --tree "$report/tree.tar" --servers "$MASTER" --ceiling "kernel@$MASTER" --owner bench \
     --tcp "$CUBEFS_HOST_IP:17999" --daemon "fuse=$(cat /run/fuse.pid)" --daemon "kernel=$(cat /run/kernel.pid)" \
     --json "$report/bench.json" "$@"
   [ -z "${BENCH_PEER_MOUNT:-}" ] || umount /mnt/peer
@@ -151,14 +158,15 @@ if [ "${1:-}" = --in-guest ]; then
   in_guest "$@"
   exit
 fi
-replicas=1 report=$PWD/build/bench quick=() options=() many_files=0
+replicas=1 report=$PWD/build/bench quick=() options=() many_files=0 profile=
 while [ $# -gt 0 ]; do
   case $1 in
     --replicas) replicas=$2; shift 2 ;;
     --report) report=$2; shift 2 ;;
+    --profile) profile=1; shift ;;
     --many-files) many_files=$2; shift 2 ;;
     --quick) quick=(--rounds 3 --mib 16 --files 40 --operations 100 --calls 4000); shift ;;
-    --help | -h) sed -n '3,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    --help | -h) sed -n '3,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) options+=("$1"); shift ;;
   esac
 done
@@ -166,11 +174,20 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 mkdir -p "$report"
 report=$(realpath "$report")
-rm -f "$report/many.tar" "$report/sizes.json"
+rm -f "$report/many.tar" "$report/sizes.json" "$report/kallsyms"
+if [ -n "$profile" ]; then
+  : >"$report/kallsyms"
+  for work in "create, write 4 KiB, close" "open, read 4 KiB, close, cold" unlink "write 1 MiB, fsync" "read 1 MiB, cold"; do options+=(--work "$work"); done
+fi
 make_tree "$dir"
 [ ${#quick[@]} = 0 ] || many_files=$((many_files > 2000 ? 2000 : many_files))
 [ "$many_files" = 0 ] || make_many "$dir"
 before=$(cut -d ' ' -f 1 /proc/loadavg)
 if [ -n "${BENCH_PEER:-}" ]; then on_this_machine "${quick[@]}" "${options[@]}"; else with_guest "${quick[@]}" "${options[@]}"; fi
 rm -f "$report/tree.tar" "$report/many.tar"
+if [ -n "$profile" ]; then
+  perf script --kallsyms "$report/kallsyms" -i "$report/perf.data" -F comm,time,ip,sym,dso 2>/dev/null | tests/bench/profile.py "$report"
+  rm -f "$report/kallsyms"
+  exit
+fi
 tests/bench/report.py "$report" --note "Load of the host: $before before, $(cut -d ' ' -f 1 /proc/loadavg) after, $(nproc) processors."

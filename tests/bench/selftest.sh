@@ -54,6 +54,22 @@ what_is_not_counted_fails() {
   sed 's/"stat, cached"/"stat, kept"/' "$T/10000.json" >"$T/other.json"
   ! tests/bench/icount.py "$T/other.json" "$T/base" >"$T/lost" && grep -q "^not ok stat, cached, kernel - was not counted" "$T/lost"
 }
+# Samples of a round are counted, by place; idle ones and others are not.
+profiles() {
+  mkdir "$T/profile" || return 1
+  echo '{"rows": [{"workload": "w", "target": "kernel", "unit": "op", "rounds": [{"amount": 10, "start_s": 5.5, "seconds": 1}]}]}' \
+    >"$T/profile/bench.json"
+  tests/bench/profile.py "$T/profile" >"$T/out" <<'PERF' || return 1
+         swapper     5.600000:  ffffffff8a15e0d5 pv_native_safe_halt ([kernel.kallsyms])
+           bench     5.600100:  ffffffffc0401234 cfs_lookup ([cubefs])
+     kworker/0:1     5.700000:  ffffffffc0401234 cfs_rx (int) ([cubefs])
+            cfsd     5.700000:      7f0012345678 std::string::append(char const*) (/usr/lib/libstdc++.so.6)
+            cfsd     5.800000:  ffffffff8a15e0d5 tcp_sendmsg ([kernel.kallsyms])
+            cfsd     6.600000:  ffffffff8a15e0d5 tcp_sendmsg ([kernel.kallsyms])
+PERF
+  grep -q '^| cubefs.ko | 201 |$' "$T/out" && grep -q '^| network | 100 |$' "$T/out" && grep -q '^| cfsd, its own .* | 100 |$' "$T/out" &&
+    grep -q '^| \*\*all\*\* | \*\*401\*\* |$' "$T/out" && ! tests/bench/profile.py "$T/profile" </dev/null 2>/dev/null
+}
 
 mkdir "$T/tree" && git -C "$T/tree" init -q && echo x >"$T/tree/x" && tar -C "$T/tree" -cf "$T/tree.tar" .
 check bench-measures measures
@@ -62,6 +78,7 @@ check bench-failing-call a_failing_call_fails
 check bench-goals judges
 check bench-report reports
 check bench-plots plots
+check bench-profile profiles
 check icount-compares counts_are_compared
 check icount-misses-nothing what_is_not_counted_fails
 exit $failed
