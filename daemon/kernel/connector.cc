@@ -177,7 +177,7 @@ void Connector::silent(std::uint32_t node, std::uint32_t conn_class, std::uint32
 
 /// Overwrites stay: a lost connection leaves their outcome open, and newer ones would have to wait
 /// until the old ones cannot be applied any more, longer than a retransmission takes.
-void Connector::path_back(std::uint32_t node, std::int64_t now_ms) {
+void Connector::path_lost(std::uint32_t node) {
   for (auto it = connections_.lower_bound(Key{node, 0, 0});
        it != connections_.end() && it->first.node == node; ++it) {
     if (!std::exchange(it->second.silent, false)) continue;
@@ -190,6 +190,10 @@ void Connector::path_back(std::uint32_t node, std::int64_t now_ms) {
     order.timeout_ms = kSilentMs;
     (void)port_.close_connection(order);  // one that speaks again, or is gone, is left alone
   }
+}
+
+void Connector::path_back(std::uint32_t node, std::int64_t now_ms) {
+  path_lost(node);
   dial_waiting(node, now_ms, true);
 }
 

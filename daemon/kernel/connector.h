@@ -56,7 +56,7 @@ class Connector {
   /// after a second.
   static constexpr std::uint32_t kRetryTimeoutMs = 400;
   static constexpr std::uint32_t kSilentMs = 400;  ///< a connection is dead after this, if its
-                                                   ///< path was broken
+                                                   ///< path is or was broken
 
   Connector(KernelPort& port, ConnectionCounts counts, Wake wake_in, std::uint32_t seed = 1);
 
@@ -65,7 +65,9 @@ class Connector {
   void down(std::uint32_t node, std::uint32_t conn_class, std::uint32_t slot, std::int64_t now_ms);
   /// Requests have waited on this connection for a while and nothing comes.
   void silent(std::uint32_t node, std::uint32_t conn_class, std::uint32_t slot);
-  /// The path to the node was broken and is there again: what is silent is closed, all are dialled.
+  /// Nothing answers for the node, or did for a while: what is silent is closed, so that its requests go to other replicas.
+  void path_lost(std::uint32_t node);
+  /// The path to the node was broken and is there again: the same, and all are dialled.
   void path_back(std::uint32_t node, std::int64_t now_ms);
   /// A link came up, an address or a route was added: try whatever failed again, now.
   void network_changed(std::int64_t now_ms);

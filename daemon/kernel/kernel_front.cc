@@ -115,9 +115,15 @@ void KernelFront::silence(std::uint32_t node) {
     spdlog::info("{}: can be reached again after {} ms", nodes_.address(node), now - since_ms);
     connector_.path_back(node, now);
   };
-  auto [it, fresh] =
-      probes_.try_emplace(node, loop_, *peer, PathProbe::Callbacks{std::move(back), {}});
+  auto lost = [this, node](std::int64_t since_ms) {
+    spdlog::info("{}: no answer for {} ms, others are asked", nodes_.address(node),
+                 Loop::now_ms() - since_ms);
+    connector_.path_lost(node);
+  };
+  auto [it, fresh] = probes_.try_emplace(node, loop_, *peer,
+                                         PathProbe::Callbacks{std::move(back), std::move(lost)});
   it->second.suspect();
+  if (it->second.lost()) connector_.path_lost(node);
 }
 
 // ---------------------------------------------------------------- sessions

@@ -73,7 +73,7 @@ class Network {
     const std::string master = env("CFS_TEST_MASTER");
     device_ = shell->ask("ip -o route get " + master.substr(0, master.find(':')) +
                          " | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p'");
-    for (const char* m : {"sch_netem", "sch_ingress", "cls_matchall", "act_gact"})
+    for (const char* m : {"sch_netem", "sch_ingress", "cls_matchall", "cls_flower", "act_gact"})
       run_quietly(std::string("modprobe ") + m);
   }
   ~Network() { heal(); }
@@ -83,6 +83,14 @@ class Network {
     EXPECT_TRUE(run_quietly("tc qdisc add dev " + device_ + " ingress && tc filter add dev " +
                             device_ + " ingress matchall action drop"));
   }
+  /// The server on this port sends and gets nothing, as if its host had no power.
+  void mute(int port) {
+    const std::string add = "tc filter add dev " + device_,
+                      drop = std::to_string(port) + " action drop";
+    EXPECT_TRUE(run_quietly("tc qdisc add dev " + device_ + " clsact && " + add +
+                            " egress protocol ip flower ip_proto tcp dst_port " + drop + " && " +
+                            add + " ingress protocol ip flower ip_proto tcp src_port " + drop));
+  }
   void carrier_lost() { EXPECT_TRUE(run_quietly("ip link set " + device_ + " down")); }
   /// What leaves is lost, late or in another order, in the words of tc-netem(8).
   void shape(const std::string& how) {
@@ -91,6 +99,7 @@ class Network {
   void heal() {
     run_quietly("tc qdisc del dev " + device_ + " root");
     run_quietly("tc qdisc del dev " + device_ + " ingress");
+    run_quietly("tc qdisc del dev " + device_ + " clsact");
     run_quietly("ip link set " + device_ + " up");
   }
 

@@ -10,6 +10,7 @@ using namespace data_test;  // NOLINT: tests only
 namespace {
 
 constexpr int kDataNodes = 4;
+constexpr int kFirstDataPort = 17310;  // of cfs-minicluster
 constexpr milliseconds kAway{5000}, kSettle{3000};
 
 class Recovery : public Outage {
@@ -57,17 +58,18 @@ class Recovery : public Outage {
   }
 
   /// The longest time without an operation that ended, while each of the nodes in turn is away.
-  void each_node(const std::string& name, const std::string& action, const std::string& read_goal,
+  void each_node(const std::string& name, const std::function<void(int)>& away,
+                 const std::function<void(int)>& back, const std::string& read_goal,
                  const std::string& append_goal, const std::string& overwrite_goal) {
     std::vector<long> longest(workers_.size());
     for (int node = 0; node < kDataNodes; node++) {
       const auto from = steady_clock::now();
-      data_node(node, action);
+      away(node);
       std::this_thread::sleep_for(kAway);
       const auto to = steady_clock::now();
       for (size_t i = 0; i < workers_.size(); i++)
         longest[i] = std::max(longest[i], workers_[i]->longest_pause(from, to));
-      data_node(node, "start");
+      back(node);
       settle();
     }
     for (size_t i = 0; i < workers_.size(); i++) {
@@ -112,8 +114,16 @@ TEST_F(Recovery, Measured) {
   for (int i = 0; i < rounds && !HasFailure(); i++) {
     network("black hole for 5 s", [this] { net_.black_hole(); });
     network("carrier lost for 5 s", [this] { net_.carrier_lost(); });
-    each_node("data node killed", "stop", "1000", "1000", "election + 1000");
-    each_node("host of a data node silent", "hang", "500", "3000", "election + 1000");
+    const auto start = [](int node) { data_node(node, "start"); };
+    each_node(
+        "data node killed", [](int node) { data_node(node, "stop"); }, start, "1000", "1000",
+        "election + 1000");
+    each_node(
+        "host of a data node silent", [this](int node) { net_.mute(kFirstDataPort + node); },
+        [this](int) { net_.heal(); }, "500 by hedging", "3000", "election + 1000");
+    each_node(
+        "data node stopped, its host answers", [](int node) { data_node(node, "hang"); }, start,
+        "-", "-", "-");
     daemon();
     fprintf(stderr, "round %d of %d\n", i + 1, rounds);
   }

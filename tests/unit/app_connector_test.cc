@@ -154,6 +154,24 @@ TEST_F(ConnectorTest, WhatIsSilentOnAPathThatWasBrokenIsClosed) {
   EXPECT_EQ(port.closes.size(), 1u);
 }
 
+TEST_F(ConnectorTest, WhatIsSilentOnALostPathIsClosedAndNotDialled) {
+  for (const std::uint32_t c : {CFS_CONN_READ, CFS_CONN_APPEND, CFS_CONN_OVERWRITE}) {
+    connector.need(5, c, 0);
+    connector.up(5, c, 0, 1);
+    connector.silent(5, c, 0);
+  }
+  connector.need(6, CFS_CONN_READ, 0);
+  connector.up(6, CFS_CONN_READ, 0, 1);
+  connector.silent(6, CFS_CONN_READ, 0);
+  dials();
+  connector.path_lost(5);
+  ASSERT_EQ(port.closes.size(), 2u) << "overwrites must not lose their reply";
+  EXPECT_EQ(port.closes[0].conn_class, static_cast<std::uint32_t>(CFS_CONN_READ));
+  EXPECT_EQ(port.closes[1].conn_class, static_cast<std::uint32_t>(CFS_CONN_APPEND));
+  EXPECT_EQ(port.closes[1].node, 5u);
+  EXPECT_EQ(dials(), 0u);
+}
+
 TEST_F(ConnectorTest, BrokenConnectionComesBackWhileWanted) {
   connector.need(5, CFS_CONN_OVERWRITE, 0);
   connector.up(5, CFS_CONN_OVERWRITE, 0, 5);
