@@ -14,7 +14,6 @@ tests/vm/get-kernel "$kernel"
 tests/vm/kbuild "$kernel" kmod "build/kmod-$kernel"
 
 limit=2600
-[ "$kernel" = stock ] || limit=2600
 # The channel alone, against a daemon made for the test: it lies, dies and comes back. Ends by unloading the module.
 [[ ! ${1:-} =~ ^--(soak|recovery)$ ]] || limit=5200
 [[ ${1:-} =~ ^--(fs|cache|observe|upgrade|systemd|fsc|soak|recovery|page)$ ]] || tests/vm/run --kernel "$kernel" --net none --time-limit "$limit" --module "build/kmod-$kernel/kmod/cubefs.ko" \
