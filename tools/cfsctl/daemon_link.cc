@@ -49,6 +49,7 @@ Problem absent(const std::string& what, const Error& why) {
 /// Child side of run_program(): never returns.
 [[noreturn]] void become(const std::vector<std::string>& arguments, int errors) {
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
   argv.push_back(nullptr);
   const int null = ::open("/dev/null", O_RDWR);
