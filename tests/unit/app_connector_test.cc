@@ -14,6 +14,11 @@ struct ConnectorTest : testing::Test {
   ConnectionCounts counts{{2, 2, 1}};
   Connector connector{port, counts, [this](Millis d) { wakes.push_back(d.count()); }};
 
+  static constexpr std::uint32_t kClasses[] = {CFS_CONN_READ, CFS_CONN_APPEND, CFS_CONN_OVERWRITE};
+  void bring_up(std::uint32_t node, std::uint32_t conn_class) {
+    connector.need(node, conn_class, 0);
+    connector.up(node, conn_class, 0, 1);
+  }
   std::size_t dials() {
     const std::size_t n = port.dials.size();
     port.dials.clear();
@@ -139,10 +144,7 @@ TEST_F(ConnectorTest, ANetworkThatCameBackIsTriedAtOnce) {
 }
 
 TEST_F(ConnectorTest, WhatIsSilentOnAPathThatWasBrokenIsClosed) {
-  for (const std::uint32_t c : {CFS_CONN_READ, CFS_CONN_APPEND, CFS_CONN_OVERWRITE}) {
-    connector.need(5, c, 0);
-    connector.up(5, c, 0, 1);
-  }
+  for (const std::uint32_t c : kClasses) bring_up(5, c);
   connector.silent(5, CFS_CONN_READ, 0);
   connector.silent(5, CFS_CONN_OVERWRITE, 0);
   connector.path_back(5, 1000);
@@ -155,13 +157,11 @@ TEST_F(ConnectorTest, WhatIsSilentOnAPathThatWasBrokenIsClosed) {
 }
 
 TEST_F(ConnectorTest, WhatIsSilentOnALostPathIsClosedAndNotDialled) {
-  for (const std::uint32_t c : {CFS_CONN_READ, CFS_CONN_APPEND, CFS_CONN_OVERWRITE}) {
-    connector.need(5, c, 0);
-    connector.up(5, c, 0, 1);
+  for (const std::uint32_t c : kClasses) {
+    bring_up(5, c);
     connector.silent(5, c, 0);
   }
-  connector.need(6, CFS_CONN_READ, 0);
-  connector.up(6, CFS_CONN_READ, 0, 1);
+  bring_up(6, CFS_CONN_READ);
   connector.silent(6, CFS_CONN_READ, 0);
   dials();
   connector.path_lost(5);

@@ -6,6 +6,7 @@
 
 #include "daemon/kernel/kernel_front.h"
 #include "tests/unit/app_fakes.h"
+#include "tests/unit/deaf_peer.h"
 
 namespace cfs {
 namespace {
@@ -60,6 +61,27 @@ struct SessionTest : testing::Test {
     for (std::size_t i = 0; i < requests.size(); ++i) {
       (*replies)[i] = co_await t->front.handle(requests[i]);
     }
+    t->loop->stop();
+  }
+  static Task<void> tell(SessionTest* t, std::uint16_t kind, std::uint32_t conn_class) {
+    Request event = request(CFS_OP_EVENT);
+    event.head.session = 0;
+    event.head.event.kind = kind;
+    event.head.event.node = t->port.nodes.begin()->first;
+    event.head.event.conn_class = conn_class;
+    (void)co_await t->front.handle(event);
+  }
+  static Task<void> lose_the_host(SessionTest* t) {
+    (void)co_await t->front.handle(t->mount_request());
+    for (const std::uint32_t c : {CFS_CONN_READ, CFS_CONN_APPEND}) {
+      co_await tell(t, CFS_EV_NEED_CONN, c);
+      co_await tell(t, CFS_EV_CONN_UP, c);
+    }
+    co_await tell(t, CFS_EV_CONN_SILENT, CFS_CONN_READ);
+    EXPECT_TRUE(t->port.closes.empty()) << "it may be slow";
+    (void)co_await t->loop->sleep(Millis(PathProbe::kLostMs + 1000));
+    EXPECT_EQ(t->port.closes.size(), 1u);
+    co_await tell(t, CFS_EV_CONN_SILENT, CFS_CONN_APPEND);
     t->loop->stop();
   }
   static Task<void> mount_and_stop(SessionTest* t) {
@@ -286,6 +308,20 @@ TEST_F(SessionTest, ConnectionEventsOfNoSessionAreAnswered) {
   const auto replies = ask({event});
   EXPECT_EQ(replies[0].res, 0);
   EXPECT_EQ(port.dials.size(), 2u);
+}
+
+/// A data node whose host answers nothing: what is silent on it is closed, what becomes silent later as well.
+TEST_F(SessionTest, ANodeWhoseHostIsGoneIsNotWaitedFor) {
+  test::Peer peer;
+  peer.deafen();
+  volume->view = {test::make_partition(7)};
+  volume->view[0].hosts = {peer.address()};
+  loop->spawn(lose_the_host(this));
+  loop->run();
+  ASSERT_EQ(port.closes.size(), 2u);
+  EXPECT_EQ(port.closes[0].conn_class, static_cast<std::uint32_t>(CFS_CONN_READ));
+  EXPECT_EQ(port.closes[0].timeout_ms, Connector::kSilentMs) << "only if it is silent still";
+  EXPECT_EQ(port.closes[1].conn_class, static_cast<std::uint32_t>(CFS_CONN_APPEND));
 }
 
 // ---- what servers said goes into the metadata cache ----

@@ -10,41 +10,12 @@
 
 #include "daemon/base/link_watch.h"
 #include "daemon/base/path_probe.h"
+#include "tests/unit/deaf_peer.h"
 
 namespace cfs {
 namespace {
 
-/// A peer on loopback that can be deaf: with its queue of connections full, the kernel drops what dials.
-class Peer {
- public:
-  Peer() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    auto* in = reinterpret_cast<sockaddr_in*>(&at.addr);
-    in->sin_family = AF_INET;
-    in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    at.len = sizeof(*in);
-    EXPECT_EQ(0, ::bind(fd_.get(), reinterpret_cast<sockaddr*>(&at.addr), at.len));
-    EXPECT_EQ(0, ::getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&at.addr), &at.len));
-    EXPECT_EQ(0, ::listen(fd_.get(), 0));
-  }
-  void deafen() {
-    for (int i = 0; i < 2; ++i) {
-      Fd filler(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-      ::connect(filler.get(), reinterpret_cast<const sockaddr*>(&at.addr), at.len);
-      fillers_.push_back(std::move(filler));
-    }
-    ::usleep(20'000);
-  }
-  /// From now on there is room again.
-  void hear() {
-    fillers_.clear();
-    ::listen(fd_.get(), 64);
-  }
-  Endpoint at;
-
- private:
-  Fd fd_;
-  std::vector<Fd> fillers_;
-};
+using test::Peer;
 
 struct PathProbeTest : testing::Test {
   std::unique_ptr<Loop> loop = std::move(Loop::create()).value();
