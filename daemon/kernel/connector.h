@@ -65,7 +65,8 @@ class Connector {
   void down(std::uint32_t node, std::uint32_t conn_class, std::uint32_t slot, std::int64_t now_ms);
   /// Requests have waited on this connection for a while and nothing comes.
   void silent(std::uint32_t node, std::uint32_t conn_class, std::uint32_t slot);
-  /// Nothing answers for the node, or did for a while: what is silent is closed, so that its requests go to other replicas.
+  /// Nothing answers for the node, or did for a while: what is silent is closed, so that its
+  /// requests go to other replicas.
   void path_lost(std::uint32_t node);
   /// The path to the node was broken and is there again: the same, and all are dialled.
   void path_back(std::uint32_t node, std::int64_t now_ms);

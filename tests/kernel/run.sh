@@ -14,8 +14,8 @@ tests/vm/get-kernel "$kernel"
 tests/vm/kbuild "$kernel" kmod "build/kmod-$kernel"
 
 limit=2600
-# The channel alone, against a daemon made for the test: it lies, dies and comes back. Ends by unloading the module.
 [[ ! ${1:-} =~ ^--(soak|recovery)$ ]] || limit=5200
+# The channel alone, against a daemon made for the test: it lies, dies and comes back. Ends by unloading the module.
 [[ ${1:-} =~ ^--(fs|cache|observe|upgrade|systemd|fsc|soak|recovery|page)$ ]] || tests/vm/run --kernel "$kernel" --net none --time-limit "$limit" --module "build/kmod-$kernel/kmod/cubefs.ko" \
   -- "$B/tests/kernel/chan_test"
 [ "${1:-}" != --channel ] || exit 0

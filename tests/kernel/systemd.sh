@@ -20,16 +20,16 @@ install_all() {
   printf '[Unit]\nRequires=basic.target\nWants=%s\nAfter=%s\n' "$1" "$1" >/etc/systemd/system/cubefs-test.target
 }
 
-# The new process 1 has /run, /proc and the cgroups to itself. $init: its pid, seen from here.
+# The new process 1 has /run, /proc and the cgroups to itself.
 boot() {
   # shellcheck disable=SC2016
   unshare --pid --fork --kill-child --mount --cgroup bash -c '
     mount -t proc proc /proc && mount -t tmpfs -o mode=755 tmpfs /run && umount /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup &&
       exec env -i container=guest PATH="$PATH" /lib/systemd/systemd --system --unit=cubefs-test.target --log-target=console --show-status=no' \
     </dev/null >/tmp/systemd.log 2>&1 &
-  until_ok 10 pgrep -P $! >/dev/null || return 1
-  init=$(pgrep -P $!)
+  until_ok 10 pgrep -x systemd >/dev/null
 }
+# $init: the pid of systemd, seen from here
 within() { nsenter -t "$init" -m -p -C -- "$@"; }
 main_pid() { within systemctl show cfsd -P MainPID; }
 restarts() { within systemctl show cfsd -P NRestarts; }

@@ -83,8 +83,8 @@ std::string first_line(const std::string& text) {
   return text.substr(0, text.find('\n'));
 }
 
-/// By systemd, which starts it again when it dies and does not end it with the login that mounted. Empty where there is
-/// no systemd or no unit, and in a build tree, whose own daemon is meant.
+/// By systemd, which starts it again when it dies and does not end it with the login that mounted.
+/// Empty where there is no systemd or no unit, and in a build tree, whose own daemon is meant.
 /// Source: sd_booted(3), systemctl(1) "Exit status".
 std::optional<RunResult> start_unit(const std::string& socket) {
   constexpr int kNoSuchUnit = 5;
