@@ -71,7 +71,7 @@ vm: all ## a shell in a guest: module loaded, volume mounted at /mnt/cubefs
 	@tools/demo/shell.sh
 
 format: ## clang-format all C++ sources
-	@git ls-files 'daemon/*.cc' 'daemon/*.h' 'tools/*.cc' 'tools/*.h' 'tests/*.cc' 'tests/*.h' | xargs clang-format-14 -i
+	@git ls-files 'daemon/*.cc' 'daemon/*.h' 'tools/*.cc' 'tools/*.h' 'tests/*.cc' 'tests/*.h' ':!tests/kernel_core' | xargs clang-format-14 -i
 
 lint: all ## clang-format, clang-tidy on changed files, shellcheck, sparse, checkpatch, SPDX lines
 	@tests/lint $(CHANGED_SINCE)

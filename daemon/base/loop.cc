@@ -33,6 +33,8 @@ bool poll_forced() {
 /// Coroutine that owns itself: the frame of a spawned root task.
 struct Loop::Detached {
   struct promise_type {
+    static void* operator new(std::size_t bytes) { return FramePool::take(bytes); }
+    static void operator delete(void* frame, std::size_t bytes) { FramePool::give(frame, bytes); }
     Detached get_return_object() {
       return Detached{std::coroutine_handle<promise_type>::from_promise(*this)};
     }
@@ -70,11 +72,14 @@ void Loop::Impl::run_posted() {
   for (auto& fn : batch) fn();
 }
 
-/// One round: what becomes ready meanwhile waits for the next, so that the kernel is asked between.
+/// What becomes ready meanwhile too, but after some rounds the kernel is asked between.
 void Loop::Impl::run_ready() {
-  Backend::Ready batch;
-  batch.swap(ready);
-  for (const std::coroutine_handle<> h : batch) h.resume();
+  constexpr int kRounds = 8;
+  for (int i = 0; i < kRounds && !ready.empty(); ++i) {
+    batch.swap(ready);
+    for (const std::coroutine_handle<> h : batch) h.resume();
+    batch.clear();
+  }
 }
 
 void Loop::Impl::wake_sleepers(std::int64_t now) {
@@ -197,6 +202,7 @@ bool Loop::has_uring() const {
 
 void Loop::run() {
   void* const outer = std::exchange(current, impl_.get());
+  FramePool* const outer_frames = FramePool::use(&impl_->frames);
   for (;;) {
     impl_->run_posted();
     impl_->wake_sleepers(now_ms());
@@ -204,6 +210,7 @@ void Loop::run() {
     if (stopping_ && impl_->roots == 0) break;
     impl_->backend->wait(impl_->wait_ms(), impl_->ready);
   }
+  FramePool::use(outer_frames);
   current = outer;
 }
 

@@ -67,6 +67,8 @@ struct Loop::Impl {
   std::unique_ptr<Backend> backend;
   int wake_fd = -1;
   Backend::Ready ready;  // to be resumed by run()
+  Backend::Ready batch;  // being resumed by run()
+  FramePool frames;
   std::multimap<std::int64_t, Sleeper*> sleepers;
   std::size_t roots = 0;  // spawned and not finished
   bool stopping = false;

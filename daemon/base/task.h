@@ -25,6 +25,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "daemon/base/frame_pool.h"
+
 namespace cfs {
 
 template <typename T>
@@ -53,6 +55,8 @@ struct PromiseBase {
   [[nodiscard]] std::suspend_always initial_suspend() const noexcept { return {}; }
   [[nodiscard]] FinalAwaiter final_suspend() const noexcept { return {}; }
   [[noreturn]] void unhandled_exception() const noexcept { std::abort(); }
+  static void* operator new(std::size_t bytes) { return FramePool::take(bytes); }
+  static void operator delete(void* frame, std::size_t bytes) { FramePool::give(frame, bytes); }
 };
 
 /// Reads a member of the promise of the coroutine that awaits it, and does not suspend it.

@@ -36,6 +36,12 @@ Task<void> run_part(Task<T> task, Joint<T>* joint, std::size_t index) {
 template <typename T>
 Task<std::vector<T>> when_all(Loop& loop, std::vector<Task<T>> tasks) {
   std::vector<T> out;
+  if (tasks.size() == 1) {
+    Task<T> task = std::move(tasks.front());
+    T only = co_await task;
+    out.push_back(std::move(only));
+    co_return out;
+  }
   detail::Joint<T> joint;
   joint.results.resize(tasks.size());
   joint.left = tasks.size();

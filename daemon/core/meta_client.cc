@@ -114,12 +114,21 @@ std::vector<std::string> MetaClient::members_of(std::uint64_t partition) const {
   for (const std::string& m : p->members) {
     if (m != first) out.push_back(m);
   }
-  const std::int64_t now = Loop::now_ms();
-  std::stable_partition(out.begin(), out.end(), [&](const std::string& addr) {
-    const auto ill = ill_until_.find(addr);
-    return ill == ill_until_.end() || ill->second <= now;
-  });
+  std::stable_partition(out.begin(), out.end(),
+                        [&](const std::string& addr) { return !is_ill(addr); });
   return out;
+}
+
+bool MetaClient::is_ill(const std::string& addr) const {
+  const auto ill = ill_until_.find(addr);
+  return ill != ill_until_.end() && ill->second > Loop::now_ms();
+}
+
+/// The member that answered last; empty: none has, or it failed since.
+std::string MetaClient::likely_leader(std::uint64_t partition) const {
+  const auto learned = leaders_.find(partition);
+  if (learned == leaders_.end() || is_ill(learned->second)) return {};
+  return views_->meta()->by_id(partition) == nullptr ? std::string() : learned->second;
 }
 
 // ---------------------------------------------------------------- one request
@@ -215,16 +224,22 @@ Task<bool> MetaClient::leader_phase(Attempt* a, std::int64_t limit_ms) {
 }
 
 Task<bool> MetaClient::one_pass(Attempt* a) {
+  const std::string asked = likely_leader(a->partition);
+  if (!asked.empty()) {
+    const bool answered = co_await ask_member(a, asked, {});
+    if (answered) co_return true;
+  }
   const std::vector<std::string> members = members_of(a->partition);
-  bool generic = !members.empty();
+  bool generic = !members.empty() && (asked.empty() || a->answer.result == CFS_RC_ERR);
   for (const std::string& addr : members) {
+    if (addr == asked) continue;
+    if (closed_ || Loop::now_ms() >= a->deadline_ms) break;
     const bool answered = co_await ask_member(a, addr, {});
     if (answered) {
       leaders_[a->partition] = addr;
       co_return true;
     }
     generic = generic && a->answer.result == CFS_RC_ERR;
-    if (closed_ || Loop::now_ms() >= a->deadline_ms) break;
   }
   a->only_generic_errors = generic;
   co_return false;
@@ -237,12 +252,11 @@ Task<bool> MetaClient::ask_member(Attempt* a, std::string addr, std::string arg)
   Result<wire::Packet> reply = make_error(EIO, {});
   Result<MetaPool::Lease> conn = co_await pool_.acquire(addr, deadline, a->mode.reserve);
   if (conn.ok()) {
-    wire::Packet request = a->request;
-    request.arg = std::move(arg);
+    a->request.arg = std::move(arg);
     const std::uint64_t id = co_await this_request();
-    const auto packet = static_cast<std::uint64_t>(request.h.req_id);
-    probe::rpc_start(id, packet, request.h.opcode, a->partition, addr.c_str());
-    reply = co_await (*conn)->exchange(std::move(request), deadline, &sent);
+    const auto packet = static_cast<std::uint64_t>(a->request.h.req_id);
+    probe::rpc_start(id, packet, a->request.h.opcode, a->partition, addr.c_str());
+    reply = co_await (*conn)->exchange(a->request, deadline, &sent);
     probe::rpc_done(id, packet, reply.ok() ? reply->h.result : std::uint8_t{CFS_RC_INIT},
                     reply.ok() ? 0 : reply.error().code);
     if (!reply.ok()) conn->discard();
@@ -256,7 +270,7 @@ Task<bool> MetaClient::ask_member(Attempt* a, std::string addr, std::string arg)
     ill_until_[addr] = Loop::now_ms() + kIllMs;
     co_return false;
   }
-  ill_until_.erase(addr);
+  if (!ill_until_.empty()) ill_until_.erase(addr);
   a->answer.result = reply->h.result;
   a->answer.error = make_error(0, {});
   if (!reply->ok()) a->answer.error = wire::result_error(*reply, wire::Peer::kMeta);

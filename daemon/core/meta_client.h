@@ -134,6 +134,8 @@ class MetaClient {
   Task<std::vector<std::string>> freshest(std::uint64_t partition, std::int64_t deadline_ms,
                                           std::size_t* active);
   [[nodiscard]] std::vector<std::string> members_of(std::uint64_t partition) const;
+  [[nodiscard]] std::string likely_leader(std::uint64_t partition) const;
+  [[nodiscard]] bool is_ill(const std::string& addr) const;
   [[nodiscard]] bool give_up(const Attempt& a, std::int64_t limit_ms) const;
   Task<bool> pause(std::int64_t ms, std::int64_t deadline_ms);
 

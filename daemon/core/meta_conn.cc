@@ -30,7 +30,7 @@ bool MetaConn::stale() const {
   return n >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
 }
 
-Task<Result<wire::Packet>> MetaConn::exchange(wire::Packet request, std::int64_t deadline_ms,
+Task<Result<wire::Packet>> MetaConn::exchange(const wire::Packet& request, std::int64_t deadline_ms,
                                               bool* sent) {
   used_ms_ = Loop::now_ms();
   const std::string bytes = wire::encode(request);
@@ -68,7 +68,21 @@ Task<Result<std::size_t>> MetaConn::first_bytes(char* buffer, std::size_t len,
 Task<Result<wire::Packet>> MetaConn::receive(std::int64_t deadline_ms) {
   Result<std::size_t> begun = co_await first_bytes(first_.data(), first_.size(), deadline_ms);
   if (!begun.ok()) co_return begun.error();
-  std::string in(first_.data(), *begun);
+  const std::string_view in(first_.data(), *begun);
+  wire::Packet packet;
+  Result<std::size_t> whole = wire::decode_packet(in, &packet);
+  if (!whole.ok()) co_return whole.error();
+  if (*whole == 0) {
+    Result<wire::Packet> rest = co_await receive_rest(std::string(in), deadline_ms);
+    co_return rest;
+  }
+  if (in.size() > *whole) co_return make_error(EBADMSG, "more bytes than the reply has");
+  traffic_.bytes_received += *whole;
+  co_return packet;
+}
+
+/// A reply of which the first bytes are there.
+Task<Result<wire::Packet>> MetaConn::receive_rest(std::string in, std::int64_t deadline_ms) {
   std::size_t need = CFS_PKT_HDR;
   for (;;) {  // the length shows itself in steps: base header, version count, Arg
     Result<void> got = co_await receive_until(&in, need, deadline_ms);
@@ -105,8 +119,8 @@ Task<Result<void>> MetaConn::receive_until(std::string* data, std::size_t len,
 
 // ---------------------------------------------------------------- MetaPool
 
-Task<Result<Endpoint>> MetaPool::endpoint_of(std::string addr) {
-  if (nodes_[addr].probe) co_return nodes_[addr].endpoint;
+Task<Result<void>> MetaPool::resolve(Node& node, std::string addr) {
+  if (node.probe) co_return Result<void>();
   Result<Endpoint> found = parse_endpoint(addr);
   if (!found.ok()) {  // a name: resolve it once, away from the loop
     Result<Endpoint>* const out = &found;
@@ -114,35 +128,34 @@ Task<Result<Endpoint>> MetaPool::endpoint_of(std::string addr) {
     co_await loop_.offload([out, text] { *out = resolve_endpoint(*text); });
     if (!found.ok()) co_return make_error(EHOSTUNREACH, found.error().what);
   }
-  Node& node = nodes_[addr];
   node.endpoint = *found;
   if (!node.probe) {
-    auto end = [this, addr](std::int64_t) { end_exchanges(addr, Loop::now_ms()); };
+    auto end = [&node](std::int64_t) { end_exchanges(node, Loop::now_ms()); };
     node.probe = std::make_unique<PathProbe>(loop_, *found, PathProbe::Callbacks{end, end});
   }
-  co_return found;
+  co_return Result<void>();
 }
 
 /// Of a node whose path was broken: what has been silent for long was lost on it.
-void MetaPool::end_exchanges(const std::string& addr, std::int64_t now_ms) {
-  for (const auto& [conn, of] : on_loan_) {
-    if (of == addr && now_ms - conn->used_ms() >= PathProbe::kBrokenMs) conn->shutdown();
+void MetaPool::end_exchanges(const Node& node, std::int64_t now_ms) {
+  for (const MetaConn* conn : node.on_loan) {
+    if (now_ms - conn->used_ms() >= PathProbe::kBrokenMs) conn->shutdown();
   }
 }
 
-Task<Result<std::unique_ptr<MetaConn>>> MetaPool::connect(std::string addr,
+Task<Result<std::unique_ptr<MetaConn>>> MetaPool::connect(Node& node, std::string addr,
                                                           std::int64_t deadline_ms) {
-  Result<Endpoint> to = co_await endpoint_of(addr);
-  if (!to.ok()) co_return to.error();
+  Result<void> known = co_await resolve(node, addr);
+  if (!known.ok()) co_return known.error();
   const std::int64_t limit = std::min(deadline_ms, Loop::now_ms() + kConnectMs);
   for (int dials = 1;; ++dials) {
-    Result<Fd> fd = tcp_socket(to->addr.ss_family, kUserTimeout);
+    Result<Fd> fd = tcp_socket(node.endpoint.addr.ss_family, kUserTimeout);
     if (!fd.ok()) co_return fd.error();
     const std::int64_t now = Loop::now_ms();
     const std::int64_t until = dials < 3 ? std::min(limit, now + kFirstDialsMs) : limit;
-    Result<void> done = co_await connect_to(loop_, fd->get(), *to, until);
+    Result<void> done = co_await connect_to(loop_, fd->get(), node.endpoint, until);
     if (done.ok()) {
-      co_return std::make_unique<MetaConn>(loop_, std::move(*fd), traffic_, *nodes_[addr].probe);
+      co_return std::make_unique<MetaConn>(loop_, std::move(*fd), traffic_, *node.probe);
     }
     if (done.code() != ETIMEDOUT || until >= limit || closed_) co_return done.error().in("connect");
   }
@@ -160,41 +173,39 @@ std::unique_ptr<MetaConn> MetaPool::take_idle(Node& node) {
 }
 
 /// Wait until the node has room for one more connection. False: time is over.
-Task<bool> MetaPool::wait_turn(std::string addr, std::int64_t deadline_ms) {
-  while (nodes_[addr].open >= kPerNode && nodes_[addr].idle.empty()) {
+Task<bool> MetaPool::wait_turn(Node& node, std::int64_t deadline_ms) {
+  while (node.open >= kPerNode && node.idle.empty()) {
     if (closed_ || Loop::now_ms() >= deadline_ms) co_return false;
-    nodes_[addr].freed.reset();
-    co_await nodes_[addr].freed.wait();  // every exchange has a deadline, so this one ends too
+    node.freed.reset();
+    co_await node.freed.wait();  // every exchange has a deadline, so this one ends too
   }
   co_return !closed_;
 }
 
 Task<Result<MetaPool::Lease>> MetaPool::acquire(std::string addr, std::int64_t deadline_ms,
                                                 bool reserve) {
-  if (!reserve) {
-    const bool turn = co_await wait_turn(addr, deadline_ms);
+  Node& node = nodes_[addr];
+  if (!reserve && node.open >= kPerNode) {
+    const bool turn = co_await wait_turn(node, deadline_ms);
     if (!turn && !closed_) co_return make_error(ETIMEDOUT, "all connections are busy");
   }
   if (closed_) co_return make_error(ESHUTDOWN, "closing");
-  std::unique_ptr<MetaConn> conn = take_idle(nodes_[addr]);
+  std::unique_ptr<MetaConn> conn = take_idle(node);
   if (!conn) {
-    ++nodes_[addr].open;
-    Result<std::unique_ptr<MetaConn>> made = co_await connect(addr, deadline_ms);
+    ++node.open;
+    Result<std::unique_ptr<MetaConn>> made = co_await connect(node, addr, deadline_ms);
     if (!made.ok() || closed_) {
-      --nodes_[addr].open;
-      nodes_[addr].freed.set();
+      --node.open;
+      node.freed.set();
       co_return made.ok() ? make_error(ESHUTDOWN, "closing") : made.error();
     }
     conn = std::move(made).value();
   }
-  on_loan_.emplace(conn.get(), addr);
-  Lease lease(this, addr, std::move(conn));
-  co_return lease;
+  co_return Lease(this, node, std::move(conn));
 }
 
-void MetaPool::give_back(const std::string& addr, std::unique_ptr<MetaConn> conn, bool good) {
-  on_loan_.erase(conn.get());
-  Node& node = nodes_[addr];
+void MetaPool::give_back(Node& node, std::unique_ptr<MetaConn> conn, bool good) {
+  std::erase(node.on_loan, conn.get());
   if (good && !closed_) {
     node.idle.push_back(std::move(conn));
   } else {
@@ -210,8 +221,8 @@ void MetaPool::give_back(const std::string& addr, std::unique_ptr<MetaConn> conn
 
 void MetaPool::close() {
   closed_ = true;
-  for (const auto& [conn, addr] : on_loan_) conn->shutdown();
   for (auto& [addr, node] : nodes_) {
+    for (const MetaConn* conn : node.on_loan) conn->shutdown();
     node.open -= node.idle.size();
     node.idle.clear();
     if (node.probe) node.probe->stop();

@@ -43,7 +43,9 @@ class MetaConn {
 
   /// Send a request and receive its reply. `*sent` becomes true when the whole request may have
   /// reached the server: without a reply its outcome is then unknown.
-  Task<Result<wire::Packet>> exchange(wire::Packet request, std::int64_t deadline_ms, bool* sent);
+  /// `request` outlives the task.
+  Task<Result<wire::Packet>> exchange(const wire::Packet& request, std::int64_t deadline_ms,
+                                      bool* sent);
   /// True when the peer closed it, or sent something nobody asked for, while it was idle.
   [[nodiscard]] bool stale() const;
   /// Begin of the exchange under way, else the end of the last one.
@@ -55,6 +57,7 @@ class MetaConn {
  private:
   Task<Result<wire::Packet>> receive(std::int64_t deadline_ms);
   Task<Result<std::size_t>> first_bytes(char* buffer, std::size_t len, std::int64_t deadline_ms);
+  Task<Result<wire::Packet>> receive_rest(std::string in, std::int64_t deadline_ms);
   /// Until `*data` has `len` bytes.
   Task<Result<void>> receive_until(std::string* data, std::size_t len, std::int64_t deadline_ms);
 
@@ -68,6 +71,15 @@ class MetaConn {
 
 /// Connections of one daemon to all meta nodes of a cluster.
 class MetaPool {
+  struct Node {
+    std::vector<std::unique_ptr<MetaConn>> idle;  // most recently used last
+    std::vector<const MetaConn*> on_loan;
+    std::size_t open = 0;  // idle, on loan and being made
+    Event freed;
+    Endpoint endpoint;
+    std::unique_ptr<PathProbe> probe;  // made when the address is resolved
+  };
+
  public:
   static constexpr std::size_t kPerNode = 64;
 
@@ -76,19 +88,21 @@ class MetaPool {
   /// A connection on loan: back to the pool, or dropped after discard().
   class Lease {
    public:
-    Lease(MetaPool* pool, std::string addr, std::unique_ptr<MetaConn> conn)
-        : pool_(pool), addr_(std::move(addr)), conn_(std::move(conn)) {}
+    Lease(MetaPool* pool, Node& node, std::unique_ptr<MetaConn> conn)
+        : pool_(pool), node_(&node), conn_(std::move(conn)) {
+      node.on_loan.push_back(conn_.get());
+    }
     Lease(Lease&& o) noexcept = default;
     Lease& operator=(Lease&&) = delete;
     ~Lease() {
-      if (conn_) pool_->give_back(addr_, std::move(conn_), good_);
+      if (conn_) pool_->give_back(*node_, std::move(conn_), good_);
     }
     MetaConn* operator->() { return conn_.get(); }
     void discard() { good_ = false; }
 
    private:
     MetaPool* pool_;
-    std::string addr_;
+    Node* node_;
     std::unique_ptr<MetaConn> conn_;
     bool good_ = true;
   };
@@ -101,24 +115,17 @@ class MetaPool {
   [[nodiscard]] const MetaTraffic& traffic() const { return traffic_; }
 
  private:
-  struct Node {
-    std::vector<std::unique_ptr<MetaConn>> idle;  // most recently used last
-    std::size_t open = 0;                         // idle and on loan
-    Event freed;
-    Endpoint endpoint;
-    std::unique_ptr<PathProbe> probe;  // made when the address is resolved
-  };
-  Task<Result<Endpoint>> endpoint_of(std::string addr);
-  Task<Result<std::unique_ptr<MetaConn>>> connect(std::string addr, std::int64_t deadline_ms);
+  Task<Result<void>> resolve(Node& node, std::string addr);
+  Task<Result<std::unique_ptr<MetaConn>>> connect(Node& node, std::string addr,
+                                                  std::int64_t deadline_ms);
   std::unique_ptr<MetaConn> take_idle(Node& node);
-  Task<bool> wait_turn(std::string addr, std::int64_t deadline_ms);
-  void give_back(const std::string& addr, std::unique_ptr<MetaConn> conn, bool good);
-  void end_exchanges(const std::string& addr, std::int64_t now_ms);
+  Task<bool> wait_turn(Node& node, std::int64_t deadline_ms);
+  void give_back(Node& node, std::unique_ptr<MetaConn> conn, bool good);
+  static void end_exchanges(const Node& node, std::int64_t now_ms);
 
   Loop& loop_;
   MetaTraffic traffic_;
-  std::unordered_map<std::string, Node> nodes_;
-  std::unordered_map<const MetaConn*, std::string> on_loan_;  // to the node's address
+  std::unordered_map<std::string, Node> nodes_;  // never fewer: references to nodes stay good
   bool closed_ = false;
 };
 

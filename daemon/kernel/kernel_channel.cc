@@ -133,17 +133,6 @@ bool KernelChannel::parse(const unsigned char* buffer, std::uint32_t bytes, Requ
   return true;
 }
 
-Task<Reply> KernelChannel::answer(const unsigned char* buffer, std::uint32_t bytes) {
-  Request request;
-  if (!parse(buffer, bytes, request)) {
-    if (bad_request_.allow()) spdlog::error("kernel request of {} bytes is malformed", bytes);
-    co_return Reply::error(EPROTO);
-  }
-  Reply reply = co_await handler_->handle(request);
-  if (reply.bytes.size() > CFS_REPLY_MAX) reply = Reply::error(EFBIG);
-  co_return reply;
-}
-
 /// While the daemon stops, a failure may only mean that its own waits were cut short: such a
 /// request is left to the next daemon.
 bool KernelChannel::withhold(const Reply& reply) const {
@@ -195,7 +184,14 @@ Task<void> KernelChannel::run_slot(std::uint32_t slot) {
       continue;
     }
     if (parked_ < kSpare) add_slot();
-    reply = co_await answer(buffer, static_cast<std::uint32_t>(bytes));
+    Request request;
+    if (parse(buffer, static_cast<std::uint32_t>(bytes), request)) {
+      reply = co_await handler_->handle(request);
+      if (reply.bytes.size() > CFS_REPLY_MAX) reply = Reply::error(EFBIG);
+    } else {
+      if (bad_request_.allow()) spdlog::error("kernel request of {} bytes is malformed", bytes);
+      reply = Reply::error(EPROTO);
+    }
     if (!attached() || withhold(reply)) break;
     std::memcpy(&cmd.id, buffer + offsetof(cfs_req, id), sizeof(cmd.id));
     cmd.res = reply.res;

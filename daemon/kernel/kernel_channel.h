@@ -61,7 +61,6 @@ class KernelChannel final : public KernelPort {
   void add_slot();
   Task<void> run_slot(std::uint32_t slot);
   static bool recover(int error, std::uint32_t& op, cfs_uring_cmd& cmd);
-  Task<Reply> answer(const unsigned char* buffer, std::uint32_t bytes);
   [[nodiscard]] bool parse(const unsigned char* buffer, std::uint32_t bytes, Request& out) const;
   [[nodiscard]] bool withhold(const Reply& reply) const;
   void close_device();

@@ -182,7 +182,7 @@ Task<void> KernelFront::reopen(std::shared_ptr<Session> session) {
   }
 }
 
-Task<Reply> KernelFront::mount(Request request) {
+Task<Reply> KernelFront::mount(const Request& request) {
   const std::uint32_t id = request.head.session;
   const std::string config(request.data.empty() ? request.name : request.data);
   co_await drop(id);  // adopted from a former daemon that died in the middle of this mount
@@ -198,7 +198,7 @@ Task<Reply> KernelFront::mount(Request request) {
   co_return session->mount_answer();
 }
 
-Task<Reply> KernelFront::unmount(Request request) {
+Task<Reply> KernelFront::unmount(const Request& request) {
   spdlog::info("session {}: unmounted", request.head.session);
   co_await drop(request.head.session);
   co_return Reply{};
@@ -249,7 +249,7 @@ Task<Reply> KernelFront::handle(Request request) {
   co_return reply;
 }
 
-Task<Reply> KernelFront::dispatch(Request request) {
+Task<Reply> KernelFront::dispatch(const Request& request) {
   if (connection_event(request.head)) co_return Reply{};
   if (request.head.op == CFS_OP_MOUNT) co_return co_await mount(request);
   if (request.head.op == CFS_OP_UNMOUNT) co_return co_await unmount(request);

@@ -71,9 +71,9 @@ class KernelFront final : public RequestHandler {
   std::function<void()> on_sessions_change;
 
  private:
-  Task<Reply> dispatch(Request request);
-  Task<Reply> mount(Request request);
-  Task<Reply> unmount(Request request);
+  Task<Reply> dispatch(const Request& request);
+  Task<Reply> mount(const Request& request);
+  Task<Reply> unmount(const Request& request);
   bool connection_event(const cfs_req& head);
   void silence(std::uint32_t node);
   void watch_links();

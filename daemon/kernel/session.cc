@@ -96,8 +96,10 @@ Reply Session::attr_reply(const Result<Attr>& attr) const {
 
 Task<Reply> Session::handle(Request request) {
   const auto self = shared_from_this();
-  const int waited = co_await ready();
-  if (waited != 0) co_return Reply::error(waited);
+  if (!opened_.is_set() || closed_) {
+    const int waited = co_await ready();
+    if (waited != 0) co_return Reply::error(waited);
+  }
   const std::int64_t deadline = volume_->deadline_ms();
   switch (request.head.op) {
     case CFS_OP_GETXATTR:
@@ -118,7 +120,7 @@ Task<Reply> Session::handle(Request request) {
   }
 }
 
-Task<Reply> Session::namespace_request(Request request) {
+Task<Reply> Session::namespace_request(const Request& request) {
   const cfs_req& head = request.head;
   const std::string name(request.name);
   Progress progress = progress_of(request);
@@ -178,7 +180,7 @@ Task<Reply> Session::namespace_request(Request request) {
 }
 
 /// With the extents when they will be asked for next, as far as they are worth a copy.
-Task<Reply> Session::lookup(Request request) {
+Task<Reply> Session::lookup(const Request& request) {
   const cfs_req& head = request.head;
   const std::string name(request.name);
   const CacheOrigin asked = origin(head.seq);
@@ -196,7 +198,7 @@ Task<Reply> Session::lookup(Request request) {
   co_return pack_open(*found, valid_);
 }
 
-Task<Reply> Session::readdir(Request request) {
+Task<Reply> Session::readdir(const Request& request) {
   const std::string marker(request.name);
   const CacheOrigin asked = origin(request.head.seq);
   const auto page = co_await volume_->readdir(request.head.ino, marker, request.head.readdir.limit);
@@ -205,7 +207,7 @@ Task<Reply> Session::readdir(Request request) {
   co_return pack_readdir(*page, valid_);
 }
 
-Task<Reply> Session::create(Request request) {
+Task<Reply> Session::create(const Request& request) {
   const cfs_req& head = request.head;
   const std::string name(request.name);
   const Caller who{head.uid, head.create.gid};
@@ -223,7 +225,7 @@ Task<Reply> Session::create(Request request) {
   co_return pack_created(*attr, *ahead.next, valid_);
 }
 
-Task<Reply> Session::xattr_request(Request request) {
+Task<Reply> Session::xattr_request(const Request& request) {
   const cfs_req& head = request.head;
   const std::string name(request.name);
   switch (head.op) {
@@ -251,7 +253,7 @@ Task<Reply> Session::xattr_request(Request request) {
   }
 }
 
-Task<Reply> Session::data_request(Request request) {
+Task<Reply> Session::data_request(const Request& request) {
   const cfs_req& head = request.head;
   switch (head.op) {
     case CFS_OP_EXTENTS: {
@@ -282,7 +284,7 @@ Task<Reply> Session::data_request(Request request) {
   }
 }
 
-Task<Reply> Session::commit(Request request) {
+Task<Reply> Session::commit(const Request& request) {
   const cfs_req& head = request.head;
   const auto keys = unpack_keys(request.data, head.commit.nkeys);
   if (!keys) co_return Reply::error(EINVAL);
@@ -347,7 +349,7 @@ Task<void> Session::prefetch(std::uint64_t dir) {
 
 /// Answered when what it asks for was done: an event that a dying daemon leaves is seen again by
 /// the next.
-Task<Reply> Session::event(Request request) {
+Task<Reply> Session::event(const Request& request) {
   const auto& event = request.head.event;
   switch (event.kind) {
     case CFS_EV_DP_REFUSED:

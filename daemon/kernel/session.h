@@ -52,7 +52,8 @@ class Session final : public FrontEnd, public std::enable_shared_from_this<Sessi
   /// 0, or ESHUTDOWN once the session is closed: no answer then, see KernelChannel::withhold().
   Task<int> ready();
 
-  /// Namespace and extent requests, and the events that concern partitions.
+  /// Namespace and extent requests, and the events that concern partitions. The request lives in the
+  /// frame of this task, for those below.
   Task<Reply> handle(Request request);
 
   [[nodiscard]] std::uint32_t id() const { return id_; }
@@ -71,15 +72,15 @@ class Session final : public FrontEnd, public std::enable_shared_from_this<Sessi
   std::string trouble;
 
  private:
-  Task<Reply> namespace_request(Request request);
-  Task<Reply> xattr_request(Request request);
-  Task<Reply> data_request(Request request);
-  Task<Reply> event(Request request);
+  Task<Reply> namespace_request(const Request& request);
+  Task<Reply> xattr_request(const Request& request);
+  Task<Reply> data_request(const Request& request);
+  Task<Reply> event(const Request& request);
 
-  Task<Reply> lookup(Request request);
-  Task<Reply> readdir(Request request);
-  Task<Reply> create(Request request);
-  Task<Reply> commit(Request request);
+  Task<Reply> lookup(const Request& request);
+  Task<Reply> readdir(const Request& request);
+  Task<Reply> create(const Request& request);
+  Task<Reply> commit(const Request& request);
   Task<void> partition_refused(std::uint64_t partition_id, std::int32_t result);
   Task<void> need_writable(std::uint32_t storage_class);
   Task<void> need_partition(std::uint64_t partition_id);

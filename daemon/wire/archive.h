@@ -301,6 +301,7 @@ Result<T> read_root(Element root) {
 template <class T>
 std::string encode_json(const T& v) {
   std::string out;
+  out.reserve(256);
   JsonWriter w(&out);
   write_value(w, v);
   return out;

@@ -72,17 +72,34 @@ char short_escape(char c) {
   }
 }
 
+/// An ASCII character that Go writes as it is.
+constexpr bool is_plain(uint8_t b) {
+  return b >= 0x20 && b < 0x80 && b != '"' && b != '\\' && b != '<' && b != '>' && b != '&';
+}
+
+constexpr auto kPlain = [] {
+  std::array<bool, 256> table{};
+  for (size_t b = 0; b < table.size(); ++b) table[b] = is_plain(static_cast<uint8_t>(b));
+  return table;
+}();
+
+/// Bytes at the front that need no escape.
+size_t plain_length(std::string_view text) {
+  size_t n = 0;
+  while (n < text.size() && kPlain[byte_at(text, n)]) ++n;
+  return n;
+}
+
+/// One that is not plain.
 void append_ascii(std::string* out, char c) {
   const auto b = static_cast<uint8_t>(c);
   if (const char e = short_escape(c)) {
     out->push_back('\\');
     out->push_back(e);
-  } else if (b < 0x20 || c == '<' || c == '>' || c == '&') {
+  } else {
     out->append("\\u00");
     out->push_back(kHex[b >> 4]);
     out->push_back(kHex[b & 15]);
-  } else {
-    out->push_back(c);
   }
 }
 
@@ -207,6 +224,10 @@ void JsonWriter::string(std::string_view text) {
   comma();
   out_->push_back('"');
   for (size_t i = 0; i < text.size();) {
+    const size_t plain = plain_length(text.substr(i));
+    out_->append(text, i, plain);
+    i += plain;
+    if (i == text.size()) break;
     if (byte_at(text, i) < 0x80) {
       append_ascii(out_, text[i++]);
     } else if (const size_t n = utf8_length(text, i)) {

@@ -13,6 +13,7 @@
 /// Source   Go 1.23 encoding/json; CubeFS v3.5.3 proto/fs_proto.go, proto/admin_proto.go.
 #pragma once
 
+#include <charconv>
 #include <concepts>
 #include <cstdint>
 #include <map>
@@ -63,7 +64,8 @@ class JsonWriter {
   void boolean(bool v) { raw(v ? "true" : "false"); }
   template <std::integral T>
   void number(T v) {
-    raw(std::to_string(v));
+    char digits[24];
+    raw({digits, std::to_chars(digits, digits + sizeof(digits), v).ptr});
   }
   /// JSON that is already text.
   void raw(std::string_view json);

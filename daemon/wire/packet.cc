@@ -8,7 +8,8 @@ namespace cfs::wire {
 
 namespace {
 
-constexpr uint8_t kOpRead = 0x04;  // whole extent read of old clients, proto/packet.go (OpRead)
+constexpr uint8_t kOpRead = 0x04;    // whole extent read of old clients, proto/packet.go (OpRead)
+constexpr size_t kVersionCount = 2;  // bytes of the count in front of a version list
 
 const uint8_t* bytes_of(std::string_view s) {
   return reinterpret_cast<const uint8_t*>(s.data());
@@ -22,7 +23,7 @@ struct Layout {
   size_t arg = 0;
   size_t data = 0;
 
-  [[nodiscard]] size_t versions_at() const { return header + (has_list() ? 2 : 0); }
+  [[nodiscard]] size_t versions_at() const { return header + (has_list() ? kVersionCount : 0); }
   [[nodiscard]] size_t head() const { return versions_at() + versions + arg; }
   [[nodiscard]] bool has_list() const { return h.extent_type & CFS_ET_VERSION_LIST; }
 };
@@ -72,10 +73,16 @@ bool is_read_request(const cfs_pkt_hdr& h) {
          h.opcode == kOpRead;
 }
 
-std::string encode_head(const Packet& p) {
+namespace {
+
+/// Base header with these lengths, version list, Arg; room for `more` bytes behind them.
+std::string head_bytes(const Packet& p, uint32_t size, size_t more) {
   cfs_pkt_hdr h = p.h;
+  h.size = size;
   h.arg_len = static_cast<uint32_t>(p.arg.size());
-  std::string out(CFS_PKT_HDR_MAX, '\0');
+  std::string out;
+  out.reserve(CFS_PKT_HDR_MAX + kVersionCount + p.versions.size() + p.arg.size() + more);
+  out.resize(CFS_PKT_HDR_MAX);
   out.resize(cfs_pkt_encode(&h, reinterpret_cast<uint8_t*>(out.data())));
   if (h.extent_type & CFS_ET_VERSION_LIST) {
     const size_t count = p.versions.size() / CFS_VER_ENTRY;
@@ -83,16 +90,21 @@ std::string encode_head(const Packet& p) {
     out.push_back(static_cast<char>(count));
     out.append(p.versions, 0, count * CFS_VER_ENTRY);
   }
-  return out + p.arg;
+  out.append(p.arg);
+  return out;
+}
+
+}  // namespace
+
+std::string encode_head(const Packet& p) {
+  return head_bytes(p, p.h.size, 0);
 }
 
 std::string encode(const Packet& p) {
-  Packet head;
-  head.h = p.h;
-  head.versions = p.versions;
-  head.arg = p.arg;
-  if (!is_read_request(p.h)) head.h.size = static_cast<uint32_t>(p.data.size());
-  return encode_head(head) + p.data;
+  const uint32_t size = is_read_request(p.h) ? p.h.size : static_cast<uint32_t>(p.data.size());
+  std::string out = head_bytes(p, size, p.data.size());
+  out.append(p.data);
+  return out;
 }
 
 Result<size_t> head_length(std::string_view bytes, const PacketLimits& limits) {

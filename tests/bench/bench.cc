@@ -72,8 +72,9 @@ class Bench {
     for (int round = -1; round < options_.rounds && done; ++round) {  // the first one only warms up
       if (round >= 0) fmt::print(stderr, "round {} of {}\n", round + 1, options_.rounds);
       done = one_round(round);
+      if (done && round >= 0) done = write_json(round + 1);  // what ends it leaves these
     }
-    return done ? write_json() : done;
+    return done;
   }
 
  private:
@@ -192,7 +193,7 @@ class Bench {
     return count ? *count : -1;
   }
 
-  Result<void> write_json() const {
+  Result<void> write_json(int rounds) const {
     utsname kernel{};
     ::uname(&kernel);
     nlohmann::json memory = nlohmann::json::object();
@@ -204,7 +205,7 @@ class Bench {
     std::ofstream out(options_.json);
     out << nlohmann::json{{"kernel", kernel.release},
                           {"processors", ::sysconf(_SC_NPROCESSORS_ONLN)},
-                          {"rounds", options_.rounds},
+                          {"rounds", rounds},
                           {"memory", memory},
                           {"rows", results_.json()}}
                .dump(1)
