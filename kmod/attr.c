@@ -306,6 +306,18 @@ static bool cfs_changed_only_elsewhere(const struct inode *inode, u64 seq)
 	       seq >= ci->own_seq && seq >= ci->attr_seq;
 }
 
+/* What ls and execve() want of every file need not be asked for. The attributes are current, and so are the rights. */
+static void cfs_note_no_security(struct inode *inode, const struct cfs_attr *attr)
+{
+	lockdep_assert_held(&inode->i_lock);
+	if (!(attr->flags & CFS_ATTR_NO_SECURITY))
+		return;
+	CFS_I(inode)->absent_xattrs |= CFS_XATTR_CAPABILITY | CFS_XATTR_SELINUX;
+	set_cached_acl(inode, ACL_TYPE_ACCESS, NULL);
+	if (S_ISDIR(inode->i_mode))
+		set_cached_acl(inode, ACL_TYPE_DEFAULT, NULL);
+}
+
 /* Returns what of the cached data is not the server's. */
 static enum cfs_stale cfs_apply_locked(struct inode *inode, const struct cfs_attr *attr, u64 seq)
 {
@@ -355,6 +367,8 @@ void cfs_attrs_begin(struct inode *inode, const struct cfs_attr *attr, u64 seq)
 	cfs_apply_locked(inode, attr, seq);
 	if (cfs_changed_since(CFS_SB(inode->i_sb), inode->i_ino, seq))
 		cfs_fell_behind(inode, seq);
+	else
+		cfs_note_no_security(inode, attr);
 	spin_unlock(&inode->i_lock);
 }
 
@@ -375,7 +389,9 @@ static bool cfs_inode_take(struct inode *inode, const struct cfs_attr *attr, u64
 		stale = cfs_apply_locked(inode, attr, seq);
 	if (taken && !current_ones)
 		cfs_fell_behind(inode, seq);
-	else if (!taken)
+	else if (taken)
+		cfs_note_no_security(inode, attr);
+	else
 		CFS_I(inode)->attr_until = 0;
 	spin_unlock(&inode->i_lock);
 	if (stale)

@@ -597,6 +597,7 @@ void cfs_data_send_mtime(struct inode *inode)
 		return;
 	WRITE_ONCE(d->overwrote, false);
 	WRITE_ONCE(d->ci->wrote, true);
+	cfs_setattr_believed(inode, &call->req);
 	call->req.setattr.valid = CFS_SA_MTIME;
 	call->req.setattr.mtime = inode_get_mtime_sec(inode);
 	cfs_change(csb, inode->i_ino);

@@ -283,6 +283,24 @@ CFS_TOLD(, int, cfs_getattr, CFS_VFS_GETATTR, d_inode(path->dentry), ret,
 	 (struct mnt_idmap *idmap, const struct path *path, struct kstat *stat, u32 request_mask,
 	  unsigned int flags), (idmap, path, stat, request_mask, flags))
 
+/**
+ * cfs_setattr_believed - fill a SETATTR request with what is believed of its inode
+ * @inode: Inode.
+ * @r:     Request; what is to change is filled in afterwards. With attributes that are not believed any
+ *         more it stays as it is, and the daemon reads them.
+ */
+void cfs_setattr_believed(struct inode *inode, struct cfs_req *r)
+{
+	if (!cfs_attrs_are_fresh(CFS_I(inode)))
+		return;
+	r->flags |= CFS_REQ_F_KNOWN;
+	r->setattr.mode = inode->i_mode;
+	r->setattr.uid = from_kuid(&init_user_ns, inode->i_uid);
+	r->setattr.gid = from_kgid(&init_user_ns, inode->i_gid);
+	r->setattr.mtime = inode_get_mtime_sec(inode);
+	r->setattr.atime = inode_get_atime_sec(inode);
+}
+
 /*
  * Fill a SETATTR request from what remains of @ia besides the size. Returns whether anything does.
  */
@@ -291,6 +309,7 @@ static bool cfs_setattr_fill(struct mnt_idmap *idmap, struct inode *inode, const
 {
 	u32 valid = 0;
 
+	cfs_setattr_believed(inode, r);
 	if (ia->ia_valid & ATTR_MODE) {
 		valid |= CFS_SA_MODE;
 		r->setattr.mode = (inode->i_mode & S_IFMT) | (ia->ia_mode & ~S_IFMT);
@@ -319,26 +338,31 @@ static bool cfs_setattr_fill(struct mnt_idmap *idmap, struct inode *inode, const
 	return valid;
 }
 
+/* @attr->ino stays 0 when the answer has none, or when there was nothing to send. */
 static int cfs_setattr_send(struct mnt_idmap *idmap, struct inode *inode, struct iattr *ia,
 			    struct cfs_attr *attr, u64 *seq)
 {
 	struct cfs_sb *csb = CFS_SB(inode->i_sb);
 	struct cfs_call *call = cfs_inode_call(inode, CFS_OP_SETATTR);
+	int ret = 0;
 
-	if (call && !cfs_setattr_fill(idmap, inode, ia, &call->req)) {
-		attr->ino = 0;
-		cfs_call_put(call);
-		return 0;
+	if (!call)
+		return -ENOMEM;
+	if (cfs_setattr_fill(idmap, inode, ia, &call->req)) {
+		*seq = cfs_change(csb, inode->i_ino);
+		ret = cfs_call_sync(call);
+		if (ret >= 0 && (call->reply_len || !(call->req.flags & CFS_REQ_F_KNOWN)))
+			ret = cfs_call_fixed(call, attr, sizeof(*attr));
 	}
-	*seq = cfs_change(csb, inode->i_ino);
-	return cfs_call_ask(call, attr, sizeof(*attr), NULL);
+	cfs_call_put(call);
+	return min(ret, 0);
 }
 
 /* Mode, owner and times. */
 static int cfs_setattr_meta(struct mnt_idmap *idmap, struct inode *inode, struct iattr *ia)
 {
 	struct cfs_sb *csb = CFS_SB(inode->i_sb);
-	struct cfs_attr attr;
+	struct cfs_attr attr = {};
 	u64 seq = 0;
 	int ret;
 

@@ -186,7 +186,8 @@ void cfs_map_offer(struct inode *inode, const void *list, u32 len, u64 seq)
 		d->map_retry = 0;
 		d->map_serial++;
 		cfs_map_note_gen(d->ci, d->map_gen);
-		cfs_waiter_run(&d->run);	/* writes may wait for a map, too */
+		if (READ_ONCE(d->active))
+			cfs_waiter_run(&d->run);	/* writes may wait for a map, too */
 	}
 out:
 	mutex_unlock(&d->lock);

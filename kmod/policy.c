@@ -262,7 +262,7 @@ static void cfs_hit_take(const struct cfs_policy_ctx *ctx, struct cfs_meta_hit *
 {
 	hit->attr = ctx->attr;
 	hit->attr.ino = ctx->ino;
-	hit->attr.flags = 0;
+	hit->attr.flags &= CFS_ATTR_NO_SECURITY;
 	hit->attr.entry_valid_ms = ctx->entry_ms - ctx->entry_age_ms;
 	hit->attr.attr_valid_ms = ctx->attr_ms - ctx->attr_age_ms;
 	hit->open_ms = ctx->open_ms > ctx->attr_age_ms ? ctx->open_ms - ctx->attr_age_ms : 0;

@@ -74,7 +74,9 @@ class FramePool {
     return bytes <= kStep * kClasses;
 #endif
   }
-  static constexpr std::size_t shelf_of(std::size_t bytes) { return (bytes - 1) / kStep; }
+  static constexpr std::size_t shelf_of(std::size_t bytes) {
+    return (bytes - 1) / kStep;
+  }
   static FramePool*& current() {
     static thread_local FramePool* pool = nullptr;
     return pool;

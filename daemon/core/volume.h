@@ -39,6 +39,9 @@ struct Attr {
   std::uint32_t storage_class = 0;
   std::string target{};    ///< of a symlink
   bool link_left = false;  ///< only of unlink(), see UnlinkHints
+  /// It was asked for, and there is none of the xattrs that the kernel, ls and cp want of every file: ACLs,
+  /// security.capability, security.selinux.
+  bool no_security = false;
 };
 
 /// What the caller of unlink() knows.
@@ -65,6 +68,8 @@ struct SetAttr {
   std::uint32_t mode = 0;  ///< st_mode; the type stays what it is
   std::uint32_t uid = 0, gid = 0;
   std::int64_t mtime = 0, atime = 0;
+  /// The caller believes in the inode: it is not read first, and what `valid` leaves out is here as well.
+  bool known = false;
 };
 
 struct DirEntry {
@@ -197,10 +202,12 @@ class Volume {
   /// lookup() and extents() in two round trips. A list that cannot be read does not fail it.
   virtual Task<Result<OpenResult>> lookup_open(Ino dir, std::string name) = 0;
   virtual Task<Result<Attr>> getattr(Ino ino) = 0;
+  /// The attributes afterwards; of a known inode only those that SetAttr has.
   virtual Task<Result<Attr>> setattr(Ino ino, SetAttr change) = 0;
   virtual Task<Result<Attr>> truncate(Ino ino, std::uint64_t size) = 0;
-  /// Entries after `marker` in bytewise order, with attributes fetched in batches.
-  virtual Task<Result<DirPage>> readdir(Ino dir, std::string marker, std::uint32_t limit) = 0;
+  /// Entries after `marker` in bytewise order, with attributes fetched in batches; `security`: with Attr::no_security.
+  virtual Task<Result<DirPage>> readdir(Ino dir, std::string marker, std::uint32_t limit,
+                                        bool security) = 0;
   /// File, directory, symlink (target), fifo or socket, by the type in `mode`. `gid` is the new
   /// inode's group. `ahead`, for regular files only, lives until the end; `use` is spent in any case, and
   /// there is no `next` after an error.

@@ -45,18 +45,31 @@ wire::SetattrReq setattr_request(const wire::InodeInfo& now, const SetAttr& chan
   return req;
 }
 
+/// What a caller knows of an inode.
+wire::InodeInfo believed(Ino ino, const SetAttr& change) {
+  wire::InodeInfo info;
+  info.ino = ino;
+  info.mode = wire::to_go_mode(change.mode);
+  info.uid = change.uid;
+  info.gid = change.gid;
+  info.mtime = change.mtime;
+  info.atime = change.atime;
+  return info;
+}
+
 static_assert(SetAttr::kMode == CFS_ATTR_MODE && SetAttr::kUid == CFS_ATTR_UID &&
               SetAttr::kGid == CFS_ATTR_GID && SetAttr::kMtime == CFS_ATTR_MTIME &&
               SetAttr::kAtime == CFS_ATTR_ATIME);
 
 }  // namespace
 
-/// The server says Ok even for a missing inode, so it is read first.
+/// The server says Ok even for a missing inode, so one that is not known is read first.
 Task<Result<Attr>> VolumeImpl::setattr(Ino ino, SetAttr change) {
   const Result<void> open = open_for_change();
   if (!open.ok()) co_return open.error();
   const Busy busy(*this);
-  Result<wire::InodeInfo> info = co_await ops_.inode(ino);
+  Result<wire::InodeInfo> info = believed(ino, change);
+  if (!change.known) info = co_await ops_.inode(ino);
   if (!info.ok()) co_return info.error();
   wire::SetattrReq req = setattr_request(*info, change);
   info->mode = req.mode;

@@ -8,6 +8,8 @@
 ///          request belongs to the next daemon.
 #pragma once
 
+#include <unordered_set>
+
 #include "daemon/core/meta_ops.h"
 #include "daemon/core/name_guesses.h"
 #include "daemon/core/trash.h"
@@ -38,7 +40,8 @@ class VolumeImpl final : public Volume {
   Task<Result<Attr>> getattr(Ino ino) override;
   Task<Result<Attr>> setattr(Ino ino, SetAttr change) override;
   Task<Result<Attr>> truncate(Ino ino, std::uint64_t size) override;
-  Task<Result<DirPage>> readdir(Ino dir, std::string marker, std::uint32_t limit) override;
+  Task<Result<DirPage>> readdir(Ino dir, std::string marker, std::uint32_t limit,
+                                bool security) override;
   Task<Result<Attr>> create(Ino dir, std::string name, std::uint32_t mode, std::string target,
                             Caller who, Progress& progress, Ahead* ahead) override;
   Task<Result<Attr>> tmpfile(Ino dir, std::uint32_t mode, Caller who, Progress& progress) override;
@@ -103,7 +106,9 @@ class VolumeImpl final : public Volume {
   Task<Result<OpenResult>> resolve(Ino dir, std::string name, bool extents);
   Task<Result<OpenResult>> behind(Ino ino, bool extents, bool guessed);
   Task<Result<ExtentList>> extent_list(Ino ino);
-  Task<void> fill_attrs(std::vector<DirEntry>* entries);
+  Task<void> fill_attrs(std::vector<DirEntry>* entries, bool security);
+  Task<bool> find_secured(std::uint64_t partition, std::vector<Ino> inodes,
+                          std::unordered_set<Ino>* found);
   Task<Result<wire::BatchInodeGetReply>> batch_get(std::uint64_t partition,
                                                    std::vector<Ino> inodes);
   Task<Result<std::optional<std::string>>> xattr_stored(Ino ino, std::string name);

@@ -119,7 +119,8 @@ Task<Result<OpenResult>> VolumeImpl::behind(Ino ino, bool extents, bool guessed)
 
 // ---------------------------------------------------------------- readdir
 
-Task<Result<DirPage>> VolumeImpl::readdir(Ino dir, std::string marker, std::uint32_t limit) {
+Task<Result<DirPage>> VolumeImpl::readdir(Ino dir, std::string marker, std::uint32_t limit,
+                                          bool security) {
   const Result<void> open = open_for_use();
   if (!open.ok()) co_return open.error();
   const Busy busy(*this);
@@ -135,26 +136,29 @@ Task<Result<DirPage>> VolumeImpl::readdir(Ino dir, std::string marker, std::uint
   DirPage page;
   page.eof = got.reply.children.size() < asked;
   page.entries = to_entries(got.reply, marker);
-  co_await fill_attrs(&page.entries);
+  co_await fill_attrs(&page.entries, security);
   for (const DirEntry& e : page.entries) learn(dir, e.name, e.ino, e.type);
   co_return page;
 }
 
-/// One request per partition, side by side; what does not answer stays without attributes.
-Task<void> VolumeImpl::fill_attrs(std::vector<DirEntry>* entries) {
+/// One request per partition, two with `security`, all side by side; what does not answer stays without attributes, or is not
+/// known to have no security.
+Task<void> VolumeImpl::fill_attrs(std::vector<DirEntry>* entries, bool security) {
   std::map<std::uint64_t, std::vector<Ino>> by_partition;
   const std::shared_ptr<const MetaView> view = views_->meta();
   for (const DirEntry& e : *entries) {
     const MetaPartition* p = view->of_inode(e.ino);
     if (p != nullptr) by_partition[p->id].push_back(e.ino);
   }
-  std::vector<Task<Result<wire::BatchInodeGetReply>>> asks;
-  asks.reserve(by_partition.size());
-  for (auto& [partition, inodes] : by_partition) {
-    asks.push_back(batch_get(partition, std::move(inodes)));
+  std::vector<Result<wire::BatchInodeGetReply>> got(by_partition.size(), make_error(EIO, {}));
+  std::unordered_set<Ino> secured;
+  std::vector<Task<bool>> asks;
+  std::size_t at = 0;
+  for (const auto& [partition, inodes] : by_partition) {
+    asks.push_back(store_into(batch_get(partition, inodes), &got[at++]));
+    if (security) asks.push_back(find_secured(partition, inodes, &secured));
   }
-  std::vector<Result<wire::BatchInodeGetReply>> got =
-      co_await when_all<Result<wire::BatchInodeGetReply>>(loop_, std::move(asks));
+  (void)co_await when_all<bool>(loop_, std::move(asks));
   std::unordered_map<Ino, const wire::InodeInfo*> infos;
   for (const Result<wire::BatchInodeGetReply>& reply : got) {
     if (!reply.ok()) continue;
@@ -164,8 +168,27 @@ Task<void> VolumeImpl::fill_attrs(std::vector<DirEntry>* entries) {
     const auto info = infos.find(e.ino);
     if (info == infos.end()) continue;
     e.attr = to_attr(*info->second);
+    e.attr.no_security = security && !secured.contains(e.ino);
     e.type = e.attr.mode & S_IFMT;  // a replaced name may still carry its first type
   }
+}
+
+/// Those that have one of these xattrs, or may have: all when the partition does not answer.
+Task<bool> VolumeImpl::find_secured(std::uint64_t partition, std::vector<Ino> inodes,
+                                    std::unordered_set<Ino>* found) {
+  wire::BatchGetXattrReq req;
+  req.inos = inodes;
+  for (const char* key : {"security.capability", "security.selinux", "system.posix_acl_access",
+                          "system.posix_acl_default"}) {
+    req.keys.push_back(key);
+  }
+  Answer<wire::BatchGetXattrReply> got = co_await ops_.client().send<wire::BatchGetXattrReq>(
+      partition, std::move(req), CallMode{.read = true});
+  if (!got.ok()) found->insert(inodes.begin(), inodes.end());
+  for (const wire::XattrsOfInode& one : got.reply.inodes) {
+    if (!one.attrs.empty()) found->insert(one.ino);
+  }
+  co_return got.ok();
 }
 
 Task<Result<wire::BatchInodeGetReply>> VolumeImpl::batch_get(std::uint64_t partition,

@@ -321,7 +321,7 @@ Task<Result<void>> FuseSession::load_page(DirHandle* dir, std::uint64_t position
   for (;;) {
     const DirHandle::Page start = dir->pages[at];
     const std::int64_t asked_ms = Loop::now_ms();
-    auto page = co_await volume_->readdir(dir->ino, start.marker, kDirPage);
+    auto page = co_await volume_->readdir(dir->ino, start.marker, kDirPage, false);
     if (!page) co_return page.error();
     if (at >= dir->pages.size() || dir->pages[at].first != start.first) {  // rewound meanwhile
       if (dir->pages.empty()) dir->pages.push_back({2, {}});

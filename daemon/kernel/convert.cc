@@ -55,6 +55,7 @@ cfs_attr to_abi(const Attr& attr, Validity valid) {
   out.ctime = attr.ctime;
   out.atime = attr.atime;
   out.storage_class = attr.storage_class;
+  if (attr.no_security) out.flags |= CFS_ATTR_NO_SECURITY;
   out.entry_valid_ms = valid.entry_ms;
   out.attr_valid_ms = valid.attr_ms;
   return out;
@@ -101,6 +102,7 @@ SetAttr from_abi(const cfs_req& request) {
   out.gid = in.gid;
   out.mtime = in.mtime;
   out.atime = in.atime;
+  out.known = (request.flags & CFS_REQ_F_KNOWN) != 0;
   return out;
 }
 

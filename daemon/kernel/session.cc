@@ -136,6 +136,7 @@ Task<Reply> Session::namespace_request(const Request& request) {
     case CFS_OP_SETATTR: {
       const SetAttr change = from_abi(head);
       const auto attr = co_await volume_->setattr(head.ino, change);
+      if (attr && change.known) co_return Reply{};
       co_return attr_reply(attr);
     }
     case CFS_OP_READDIR:
@@ -201,7 +202,8 @@ Task<Reply> Session::lookup(const Request& request) {
 Task<Reply> Session::readdir(const Request& request) {
   const std::string marker(request.name);
   const CacheOrigin asked = origin(request.head.seq);
-  const auto page = co_await volume_->readdir(request.head.ino, marker, request.head.readdir.limit);
+  const auto page =
+      co_await volume_->readdir(request.head.ino, marker, request.head.readdir.limit, true);
   if (!page) co_return Reply::error(page.code());
   keep_page(asked, request.head.ino, *page);
   co_return pack_readdir(*page, valid_);
@@ -336,7 +338,7 @@ Task<void> Session::prefetch(std::uint64_t dir) {
   std::string marker;
   for (int i = 0; i < kFetchPages && counters_ && !loop_.stopping(); ++i) {
     const CacheOrigin asked = origin(seq_now());
-    const auto page = co_await volume_->readdir(dir, marker, kFetchEntries);
+    const auto page = co_await volume_->readdir(dir, marker, kFetchEntries, true);
     if (!page || page->entries.empty()) break;
     keep_page(asked, dir, *page);
     marker = page->entries.back().name;

@@ -2,17 +2,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where processor time goes: samples of perf, laid beside the rounds of the benchmark that ran meanwhile.
 
-usage: perf script -F comm,time,ip,sym,dso ... | tests/bench/profile.py DIR
+usage: perf script -F comm,time,ip,sym,dso ... | tests/bench/profile.py DIR [--instructions]
 
 Reads DIR/bench.json, writes DIR/profile.md: for each work, microseconds of processor time for each operation, by place and
 target. Times of both are CLOCK_MONOTONIC. Idle processors are left out.
+With --instructions the clock counts instructions (icount.sh): thousands of them for each operation, then the functions of cfsd that
+take most. What executes with interrupts off is counted where they go on again.
 """
+import collections
 import json
 import os
 import re
 import sys
 
 RATE = 997  # samples a second and processor, as perf record -F has it
+ICOUNT_RATE = 50000
+FUNCTIONS = 25
 
 IDLE = re.compile(r"default_idle|native_safe_halt|pv_native_safe_halt|acpi_idle|acpi_safe_halt|mwait_idle|cpu_idle_poll")
 # The first that matches a symbol of the kernel's own image.
@@ -37,7 +42,11 @@ SAMPLE = re.compile(r"^\s*(?P<comm>.+?)\s+(?P<time>\d+\.\d+):\s+[0-9a-f]+\s+(?P<
 
 
 def place(comm, symbol, dso):
-    """The place of a sample; None: an idle processor."""
+    """The place of a sample; None: an idle processor, or the measurement itself."""
+    if comm.startswith("perf"):
+        return None
+    if comm.startswith("cfs-minicluster"):
+        return "servers, with their part of the kernel"
     if dso in MODULES:
         return MODULES[dso]
     if dso.startswith("["):
@@ -60,8 +69,9 @@ def intervals(rows):
 
 
 def count(lines, times):
-    """{(work, target): {place: samples}}; the lines are in the order of time within a processor only."""
-    counts = {}
+    """{(work, target): {place: samples}} and the same of functions of cfsd; the lines are in the order of time within a
+    processor only."""
+    counts, functions = {}, collections.defaultdict(collections.Counter)
     for line in lines:
         sample = SAMPLE.match(line)
         if not sample:
@@ -72,33 +82,55 @@ def count(lines, times):
         if where:
             of_key = counts.setdefault(key, {})
             of_key[where] = of_key.get(where, 0) + 1
-    return counts
+            if where.startswith("cfsd"):
+                functions[key][(short(sample["symbol"]), os.path.basename(sample["dso"]))] += 1
+    return counts, functions
 
 
-def tables(counts, amounts):
+def short(symbol):
+    """A function without its arguments; a coroutine's resume function without what it repeats."""
+    symbol = re.sub(r"std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >", "string", symbol)
+    return re.sub(r"\(.*", "", symbol).replace("(anonymous namespace)::", "") or symbol
+
+
+def tables(counts, amounts, scale, unit_name):
     out = []
     for work in dict.fromkeys(w for w, _ in amounts):
         targets = [t for w, t in amounts if w == work and (w, t) in counts]
         if not targets:
             continue
         unit = amounts[work, targets[0]][1]
-        micros = {t: {p: n * 1e6 / RATE / amounts[work, t][0] for p, n in counts[work, t].items()} for t in targets}
+        micros = {t: {p: n * scale / amounts[work, t][0] for p, n in counts[work, t].items()} for t in targets}
         places = sorted({p for t in targets for p in micros[t]}, key=lambda p: -max(micros[t].get(p, 0) for t in targets))
-        out += [f"## {work}", "", f"| microseconds for one {unit} | " + " | ".join(targets) + " |", "|---|" + "---:|" * len(targets)]
+        out += [f"## {work}", "", f"| {unit_name} for one {unit} | " + " | ".join(targets) + " |", "|---|" + "---:|" * len(targets)]
         out += ["| " + " | ".join([p, *(f"{micros[t].get(p, 0):,.0f}" for t in targets)]) + " |" for p in places]
         out += ["| **all** | " + " | ".join(f"**{sum(micros[t].values()):,.0f}**" for t in targets) + " |", ""]
     return out
 
 
+def function_tables(functions, amounts, scale):
+    out = []
+    for (work, target), counted in functions.items():
+        amount, unit = amounts[work, target]
+        out += [f"## Functions of cfsd: {work}, {target}", "", f"| thousand instructions for one {unit} | | |", "|---:|---|---|"]
+        out += [f"| {n * scale / amount:.2f} | `{name}` | {dso} |" for (name, dso), n in counted.most_common(FUNCTIONS)] + [""]
+    return out
+
+
 def main():
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in (2, 3) or sys.argv[2:] not in ([], ["--instructions"]):
         sys.exit(__doc__)
     with open(os.path.join(sys.argv[1], "bench.json"), encoding="utf-8") as f:
         times, amounts = intervals(json.load(f)["rows"])
-    counts = count(sys.stdin, times)
+    counts, functions = count(sys.stdin, times)
     if not counts:
         sys.exit("no sample lies within a round: was perf record run with -k CLOCK_MONOTONIC?")
-    text = "\n".join(["<!-- SPDX-License-Identifier: Apache-2.0 -->", "# Where processor time goes", "", *tables(counts, amounts)])
+    if len(sys.argv) == 3:
+        scale = 1e6 / ICOUNT_RATE  # an instruction is a nanosecond there
+        lines = tables(counts, amounts, scale, "thousand instructions") + function_tables(functions, amounts, scale)
+    else:
+        lines = tables(counts, amounts, 1e6 / RATE, "microseconds")
+    text = "\n".join(["<!-- SPDX-License-Identifier: Apache-2.0 -->", "# Where processor time goes", "", *lines])
     with open(os.path.join(sys.argv[1], "profile.md"), "w", encoding="utf-8") as f:
         f.write(text)
     print(text)

@@ -101,10 +101,12 @@ in_guest() {
     until [ -S "/run/$kind.sock" ]; do sleep 0.1; done
   done
   cfsctl() { CFSD_SOCKET=/run/$1.sock "$B/tools/cfsctl/cfsctl" "${@:2}"; }
-  cfsctl fuse mount "fuse@$MASTER" /mnt/fuse --owner bench --frontend fuse
-  cfsctl kernel mount "kernel@$MASTER" /mnt/kernel --owner bench --frontend kernel
+  # what is cached stays so: under emulation a round takes longer than the five seconds that names are believed by default
+  lifetimes=attrvalid=60,lookupvalid=60
+  cfsctl fuse mount "fuse@$MASTER" /mnt/fuse --owner bench --frontend fuse -o "$lifetimes"
+  cfsctl kernel mount "kernel@$MASTER" /mnt/kernel --owner bench --frontend kernel -o "$lifetimes"
   mounts=$(mount_times)
-  cfsctl kernel mount "nobpf@$MASTER" /mnt/nobpf --owner bench --frontend kernel -o nobpf
+  cfsctl kernel mount "nobpf@$MASTER" /mnt/nobpf --owner bench --frontend kernel -o "nobpf,$lifetimes"
   until [ -e /sys/fs/bpf/cubefs/policy ]; do sleep 0.2; done
   mkdir /mnt/kernel/rules
   cfsctl kernel policy rule set /mnt/kernel/rules --entry 3600 --attr 3600 --absent 3600 --open 3600

@@ -59,16 +59,22 @@ profiles() {
   mkdir "$T/profile" || return 1
   echo '{"rows": [{"workload": "w", "target": "kernel", "unit": "op", "rounds": [{"amount": 10, "start_s": 5.5, "seconds": 1}]}]}' \
     >"$T/profile/bench.json"
-  tests/bench/profile.py "$T/profile" >"$T/out" <<'PERF' || return 1
+  cat >"$T/samples" <<'PERF'
          swapper     5.600000:  ffffffff8a15e0d5 pv_native_safe_halt ([kernel.kallsyms])
            bench     5.600100:  ffffffffc0401234 cfs_lookup ([cubefs])
      kworker/0:1     5.700000:  ffffffffc0401234 cfs_rx (int) ([cubefs])
             cfsd     5.700000:      7f0012345678 std::string::append(char const*) (/usr/lib/libstdc++.so.6)
             cfsd     5.800000:  ffffffff8a15e0d5 tcp_sendmsg ([kernel.kallsyms])
             cfsd     6.600000:  ffffffff8a15e0d5 tcp_sendmsg ([kernel.kallsyms])
+            perf     5.900000:  ffffffff8a15e0d5 tcp_sendmsg ([kernel.kallsyms])
+ cfs-minicluster     5.900000:  ffffffff8a15e0d5 tcp_sendmsg ([kernel.kallsyms])
 PERF
+  tests/bench/profile.py "$T/profile" <"$T/samples" >"$T/out" || return 1
   grep -q '^| cubefs.ko | 201 |$' "$T/out" && grep -q '^| network | 100 |$' "$T/out" && grep -q '^| cfsd, its own .* | 100 |$' "$T/out" &&
-    grep -q '^| \*\*all\*\* | \*\*401\*\* |$' "$T/out" && ! tests/bench/profile.py "$T/profile" </dev/null 2>/dev/null
+    grep -q '^| \*\*all\*\* | \*\*502\*\* |$' "$T/out" &&
+    grep -q '^| servers, .* | 100 |$' "$T/out" &&
+    tests/bench/profile.py "$T/profile" --instructions <"$T/samples" >"$T/out" && grep -q '^| cubefs.ko | 4 |$' "$T/out" &&
+    grep -q '^| 2.00 | `std::string::append` | libstdc++.so.6 |$' "$T/out" && ! tests/bench/profile.py "$T/profile" </dev/null 2>/dev/null
 }
 
 mkdir "$T/tree" && git -C "$T/tree" init -q && echo x >"$T/tree/x" && tar -C "$T/tree" -cf "$T/tree.tar" .

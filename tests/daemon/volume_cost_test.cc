@@ -201,6 +201,38 @@ TEST_F(CostTest, ANewFileIsCommittedInOneRequest) {
             cost([&] { EXPECT_TRUE(await(volume_->commit(f, {key}, 1)).ok()); }));
 }
 
+/// What a caller knows is not read first, and what it does not change stays.
+TEST_F(CostTest, ChangeOfAttributes) {
+  warm_up();
+  const Ino f = make(kRoot, "f");
+  const Attr before = *await(volume_->getattr(f));
+  EXPECT_EQ((Ops{{CFS_MOP_INODE_GET, 1}, {CFS_MOP_SETATTR, 1}}), cost([&] {
+              const SetAttr change{.valid = SetAttr::kMode, .mode = 0600};
+              EXPECT_EQ(S_IFREG | 0600u, await(volume_->setattr(f, change))->mode);
+            }));
+  EXPECT_EQ((Ops{{CFS_MOP_SETATTR, 1}}), cost([&] {
+              const SetAttr change{.valid = SetAttr::kMtime,
+                                   .mode = S_IFREG | 0644,
+                                   .uid = 7,
+                                   .mtime = 1234,
+                                   .known = true};
+              EXPECT_TRUE(await(volume_->setattr(f, change)).ok());
+            }));
+  EXPECT_EQ((Ops{{CFS_MOP_SETATTR, 1}}), cost([&] {
+              const SetAttr change{.valid = SetAttr::kMode | SetAttr::kUid,
+                                   .mode = S_IFREG | S_ISUID | 0755,
+                                   .uid = 5,
+                                   .known = true};
+              EXPECT_TRUE(await(volume_->setattr(f, change)).ok());
+            }));
+  const Attr after = *await(volume_->getattr(f));
+  EXPECT_EQ(S_IFREG | S_ISUID | 0755u, after.mode);
+  EXPECT_EQ(5u, after.uid);
+  EXPECT_EQ(before.gid, after.gid);
+  EXPECT_EQ(1234, after.mtime);
+  EXPECT_EQ(before.atime, after.atime);
+}
+
 TEST_F(CostTest, Unlink) {
   warm_up();
   for (const char* name : {"f", "g"}) make(kRoot, name);
@@ -289,14 +321,21 @@ TEST_F(CostTest, ReaddirIsOnePageAndOneBatchPerPartition) {
   warm_up();
   const Ino d = make(kRoot, "d", S_IFDIR | 0755);
   for (int i = 0; i < 30; ++i) make(d, numbered("f", i));  // over the three partitions
+  bool security = false;
   const auto page = [&](int) {
-    const Result<DirPage> got = await(volume_->readdir(d, "", 100));
+    const Result<DirPage> got = await(volume_->readdir(d, "", 100, security));
     ASSERT_TRUE(got.ok());
     EXPECT_EQ(30u, got->entries.size());
     EXPECT_TRUE(got->eof);  // a short page is the last: nobody asks again
   };
   EXPECT_EQ((Ops{{CFS_MOP_READ_DIR_LIMIT, 1}, {CFS_MOP_BATCH_INODE_GET, 3}}),
             cost([&] { page(0); }));
+  EXPECT_EQ(2, rounds(page));
+  security = true;
+  EXPECT_EQ(
+      (Ops{
+          {CFS_MOP_READ_DIR_LIMIT, 1}, {CFS_MOP_BATCH_INODE_GET, 3}, {CFS_MOP_BATCH_GET_XATTR, 3}}),
+      cost([&] { page(0); }));
   EXPECT_EQ(2, rounds(page));
 }
 

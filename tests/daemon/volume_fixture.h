@@ -152,7 +152,7 @@ class VolumeTest : public ::testing::Test {
     std::vector<DirEntry> all;
     std::string marker;
     for (;;) {
-      Result<DirPage> got = await(volume_->readdir(dir, marker, page));
+      Result<DirPage> got = await(volume_->readdir(dir, marker, page, false));
       EXPECT_TRUE(got.ok()) << got.error().text();
       if (!got.ok()) return all;
       for (DirEntry& e : got->entries) all.push_back(std::move(e));

@@ -164,7 +164,7 @@ TEST_F(VolumeTest, ReaddirPagesWithAttributes) {
 TEST_F(VolumeTest, ReaddirDropsTheMarkerOnlyWhenItIsThere) {
   for (const char* n : {"a", "b", "c"}) make(kRoot, n);
   ASSERT_TRUE(unlink(kRoot, "a").ok());
-  const Result<DirPage> page = await(volume_->readdir(kRoot, "a", 10));
+  const Result<DirPage> page = await(volume_->readdir(kRoot, "a", 10, false));
   ASSERT_TRUE(page.ok());
   ASSERT_EQ(2u, page->entries.size());
   EXPECT_EQ("b", page->entries[0].name);

@@ -105,6 +105,32 @@ TEST_F(XattrTest, KeysOfTheServersAreHidden) {
   EXPECT_EQ((std::vector<std::string>{"security.c", "system.d", "trusted.b", "user.a"}), names);
 }
 
+/// What is asked for of every file comes with a listing: that there is nothing of it.
+TEST_F(XattrTest, AListingTellsWhoHasNoSecurity) {
+  const std::map<std::string, const char*> marks{
+      {"acl", "system.posix_acl_access"},  {"cap", "security.capability"},
+      {"dir", "system.posix_acl_default"}, {"plain", nullptr},
+      {"sel", "security.selinux"},         {"user", "user.k"}};
+  const Ino d = make(kRoot, "d", S_IFDIR | 0755);
+  for (const auto& [name, xattr] : marks) {
+    const Ino ino = make(d, name, name == "dir" ? S_IFDIR | 0755 : S_IFREG | 0644);
+    if (xattr == nullptr) continue;
+    ASSERT_EQ(0, await(volume_->setxattr(ino, xattr, "v", 0)).code());
+  }
+  const auto without = [&](bool security) {
+    std::string names;
+    const Result<DirPage> page = await(volume_->readdir(d, "", 100, security));
+    for (const DirEntry& e : page->entries) names += e.attr.no_security ? e.name + " " : "";
+    return names;
+  };
+  EXPECT_EQ("plain user ", without(true));
+  EXPECT_EQ("", without(false)) << "nobody asked";
+  arm(mini::FaultKind::kForceResult, CFS_MOP_BATCH_GET_XATTR, CFS_RC_NOT_PERM,
+      mini::Fault::kForever);
+  EXPECT_EQ("", without(true)) << "nobody answered";
+  cluster_->faults().clear();
+}
+
 TEST_F(XattrTest, OneRequestEach) {
   ASSERT_EQ(0, set("user.k", "x"));
   std::uint64_t before = requests();

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "tests/kernel/kernel_test.h"
@@ -54,6 +55,35 @@ void listing_fills_caches() {
   EXPECT(requests(CFS_OP_LOOKUP, [&] { stat_all(dir, 10); }) == 10);
   remove_all(dir);
   ctl().list_attrs = true;
+}
+
+ssize_t xattr_bytes(const std::string& path, const char* name) {
+  char buf[64];
+  return lgetxattr(path.c_str(), name, buf, sizeof(buf));
+}
+
+/// `ls -l` asks each file for its ACL and its label: a listing says who has none, until that changes here.
+void listing_tells_who_has_no_security() {
+  constexpr char kAcl[] = "system.posix_acl_access", kLabel[] = "security.selinux";
+  ctl().list_security = true;
+  std::string dir = strange_directory("labelled", 4), f0 = dir + "/f0", f1 = dir + "/f1",
+              f2 = dir + "/f2";
+  EXPECT(setxattr(f1.c_str(), kLabel, "label", 5, 0) == 0);
+  drop_caches();
+  EXPECT(names_in(dir).size() == 4);
+  EXPECT(requests([&] {
+           for (const char* name : {kAcl, kLabel, "security.capability"})
+             EXPECT_ERR(ENODATA, xattr_bytes(f0, name));
+         }) == 0);
+  EXPECT(requests(CFS_OP_GETXATTR, [&] { EXPECT(xattr_bytes(f1, kLabel) == 5); }) == 1);
+  EXPECT(setxattr(f2.c_str(), kLabel, "new", 3, 0) == 0);
+  EXPECT(xattr_bytes(f2, kLabel) == 3);
+  // without word of it, nothing is known
+  ctl().list_security = false;
+  drop_caches();
+  EXPECT(names_in(dir).size() == 4);
+  EXPECT(requests(CFS_OP_GETXATTR, [&] { EXPECT_ERR(ENODATA, xattr_bytes(f0, kLabel)); }) == 1);
+  remove_all(dir);
 }
 
 /// Ten pages that nobody looks at are enough; a look starts it again.
@@ -146,6 +176,39 @@ void rename_hints() {
   EXPECT(unlink(at("over").c_str()) == 0);
 }
 
+/// With attributes that are believed a change needs no look at the inode before, and makes nothing believed for longer.
+void changes_of_attributes() {
+  EXPECT(touch(at("known")) == 0);
+  uint64_t ino = stat_of(at("known")).st_ino;
+  const auto& r = ctl().last_setattr;
+  EXPECT(requests([] { EXPECT(chmod(at("known").c_str(), 0600) == 0); }) == 1);
+  EXPECT(r.flags & CFS_REQ_F_KNOWN && r.setattr.valid == CFS_SA_MODE);
+  EXPECT(r.setattr.mode == (S_IFREG | 0600) && r.setattr.mtime == shared->ns.find(ino)->mtime);
+  const timespec times[2] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT}, {.tv_sec = 77, .tv_nsec = 0}};
+  EXPECT(utimensat(AT_FDCWD, at("known").c_str(), times, 0) == 0);
+  EXPECT(r.flags & CFS_REQ_F_KNOWN && r.setattr.valid == CFS_SA_MTIME &&
+         r.setattr.mode == (S_IFREG | 0600));
+  uint64_t asked = requests([] {
+    struct stat st = stat_of(at("known"));
+    EXPECT((st.st_mode & 0777) == 0600 && st.st_mtim.tv_sec == 77);
+  });
+  EXPECT(asked == 0);
+
+  ctl().valid_ms = 500;
+  EXPECT(touch(at("brief")) == 0);
+  int fd = open(at("brief").c_str(), O_RDONLY | O_CLOEXEC);
+  struct stat st = stat_of(at("brief"));
+  shared->ns.find(st.st_ino)->gid = 34;  // another host
+  EXPECT(wait_until(
+      3, [&] { return fchmod(fd, 0600) == 0 && fstat(fd, &st) == 0 && st.st_gid == 34; }));
+  close(fd);
+  ctl().valid_ms = kNever;
+  EXPECT(touch(at("unknown")) == 0 && chmod(at("unknown").c_str(), 0600) == 0);
+  EXPECT(!(r.flags & CFS_REQ_F_KNOWN) && (stat_of(at("unknown")).st_mode & 0777) == 0600);
+  for (const char* name : {"known", "brief", "unknown"}) EXPECT(unlink(at(name).c_str()) == 0);
+  ctl().valid_ms = kLong;
+}
+
 /// The mode of a directory that a process stands in is not believed for ever.
 void rights_expire() {
   EXPECT(mkdir(at("stand").c_str(), 0755) == 0 && touch(at("stand/f")) == 0);
@@ -167,11 +230,13 @@ void run_cost_tests() {
   ctl().valid_ms = kLong;
   stat_of(kMnt);
   run("listing fills caches", listing_fills_caches);
+  run("listing tells who has no security", listing_tells_who_has_no_security);
   run("listing fills with measure", listing_fills_with_measure);
   run("listing is not newer", listing_is_not_newer);
   run("opens", opens);
   run("creates", creates);
   run("rename hints", rename_hints);
+  run("changes of attributes", changes_of_attributes);
   ctl().valid_ms = 200;
   run("rights expire", rights_expire);
   ctl().list_attrs = false;

@@ -172,6 +172,7 @@ class Server {
   }
 
   void setattr(Exchange& x) {
+    ctl_.last_setattr = x.req;
     Node* n = ns_.find(x.req.ino);
     if (!n) {
       x.res = -ENOENT;
@@ -183,7 +184,7 @@ class Server {
     if (s.valid & CFS_SA_GID) n->gid = s.gid;
     if (s.valid & CFS_SA_MTIME) n->mtime = s.mtime;
     if (s.valid & CFS_SA_ATIME) n->atime = s.atime;
-    attr(x, *n);
+    if (!(x.req.flags & CFS_REQ_F_KNOWN)) attr(x, *n);
   }
 
   void truncate(Exchange& x) {
@@ -205,6 +206,9 @@ class Server {
       if (const Node* n = ns_.find(e->ino)) {
         d.type = n->mode & S_IFMT;
         if (ctl_.list_attrs) d.attr = ns_.attr(*n);
+        if (ctl_.list_security && std::none_of(std::begin(n->xattrs), std::end(n->xattrs),
+                                               [](const Xattr& a) { return a.name[0] != 0; }))
+          d.attr.flags |= CFS_ATTR_NO_SECURITY;
         d.attr.entry_valid_ms = d.attr.attr_valid_ms = ctl_.valid_ms;
       }
       size_t at = x.reply.size();

@@ -26,10 +26,11 @@ struct Control {
       die_point;  // 1: before the record is written, 2: before the change, 3: after it
   std::atomic<uint32_t> bad_op;  // answer these wrongly
   std::atomic<Bad> bad;
-  std::atomic<uint32_t> valid_ms;  // lifetime of names and attributes in answers
-  std::atomic<bool> list_attrs;    // listings carry attributes
-  std::atomic<int> refuse_xattrs;  // errno of every xattr request, 0: they are served
-  std::atomic<bool> stop;          // drain, answer what is held, exit
+  std::atomic<uint32_t> valid_ms;   // lifetime of names and attributes in answers
+  std::atomic<bool> list_attrs;     // listings carry attributes
+  std::atomic<bool> list_security;  // and who has no xattr at all
+  std::atomic<int> refuse_xattrs;   // errno of every xattr request, 0: they are served
+  std::atomic<bool> stop;           // drain, answer what is held, exit
   // daemon
   std::atomic<bool> ready;  // attached, commands parked
   std::atomic<uint32_t> held;
@@ -49,6 +50,7 @@ struct Control {
   cfs_req last_create;            // of the last CREATE; read it while nothing is under way
   cfs_req last_lookup;            // of the last LOOKUP, the same
   cfs_req last_rename;            // of the last RENAME, the same
+  cfs_req last_setattr;           // of the last SETATTR, the same
 };
 
 struct Shared {

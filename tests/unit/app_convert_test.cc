@@ -57,6 +57,9 @@ TEST(Convert, SetattrBits) {
   EXPECT_EQ(change.valid, SetAttr::kMode | SetAttr::kAtime);
   EXPECT_EQ(change.mode, S_IFREG | 0600u);
   EXPECT_EQ(change.atime, 99);
+  EXPECT_FALSE(change.known);
+  request.flags = CFS_REQ_F_RESUMED | CFS_REQ_F_KNOWN;
+  EXPECT_TRUE(from_abi(request).known);
 }
 
 TEST(Convert, ReaddirAlignsEntriesAndEndsAtEof) {

@@ -113,7 +113,7 @@ class FakeVolume final : public Volume {
     attr.size = size;
     co_return attr;
   }
-  Task<Result<DirPage>> readdir(Ino, std::string, std::uint32_t) override {
+  Task<Result<DirPage>> readdir(Ino, std::string, std::uint32_t, bool) override {
     DirPage page;
     page.entries.push_back(DirEntry{"name", 5, S_IFREG, file()});
     page.eof = true;

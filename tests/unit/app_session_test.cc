@@ -364,6 +364,16 @@ TEST_F(SessionTest, AnswersGoIntoTheCacheWithTheSequenceFromBeforeTheyWereAskedF
   EXPECT_GT(filler.last.asked_ns, 0u);
 }
 
+/// What was not read would make the kernel believe for longer what it believed before.
+TEST_F(SessionTest, AChangeOfAKnownInodeIsAnsweredWithoutAttributes) {
+  Request known = request(CFS_OP_SETATTR), other = request(CFS_OP_SETATTR);
+  known.head.flags = CFS_REQ_F_KNOWN;
+  const auto replies = ask({mount_request(), known, other});
+  EXPECT_EQ(replies[1].res, 0);
+  EXPECT_TRUE(replies[1].bytes.empty());
+  EXPECT_EQ(replies[2].bytes.size(), sizeof(cfs_attr));
+}
+
 TEST_F(SessionTest, OnlyAbsenceIsCachedOfAnError) {
   FakeFiller filler;
   front.fill_cache(&filler);

@@ -194,6 +194,62 @@ Task<void> connect_to(Loop& loop, sockaddr_in addr, int& ok, int& refused) {
   loop.stop();
 }
 
+/// Wakes itself as long as it is not told to end.
+Task<void> always_ready(Loop& loop, const bool& end) {
+  while (!end) {
+    Event now;
+    loop.spawn([](Event* e) -> Task<void> {
+      e->set();
+      co_return;
+    }(&now));
+    co_await now.wait();
+  }
+}
+
+Task<void> end_when_read(Loop& loop, int fd, bool& end) {
+  char byte = 0;
+  const int n = co_await loop.recv(fd, &byte, 1);
+  EXPECT_EQ(1, n);
+  end = true;
+  loop.stop();
+}
+
+TEST_P(LoopTest, TasksThatAreAlwaysReadyDoNotKeepTheOthersOut) {
+  bool end = false;
+  loop_->spawn(always_ready(*loop_, end));
+  loop_->spawn(end_when_read(*loop_, pair_[0], end));
+  std::thread other([&] { EXPECT_EQ(1, ::write(pair_[1], "x", 1)); });
+  loop_->run();
+  other.join();
+}
+
+/// A frame is taken again, by the size it has; without a pool, and when there are enough, the heap has it.
+TEST(FramePool, KeepsFramesWhileInUse) {
+  FramePool pool;
+  FramePool* const before = FramePool::use(&pool);
+  EXPECT_EQ(nullptr, before);
+  void* const first = FramePool::take(200);
+  FramePool::give(first, 200);
+  void* const other_size = FramePool::take(300);
+  void* const again = FramePool::take(256);
+#ifndef __SANITIZE_ADDRESS__
+  EXPECT_EQ(first, again);
+#endif
+  EXPECT_NE(first, other_size);
+  std::vector<void*> many;
+  for (int i = 0; i < 1000; ++i) many.push_back(FramePool::take(5000 - i));
+  std::thread elsewhere([&] {
+    for (int i = 0; i < 500; ++i)
+      FramePool::give(many[static_cast<std::size_t>(i)], static_cast<std::size_t>(5000 - i));
+  });
+  elsewhere.join();
+  for (int i = 500; i < 1000; ++i)
+    FramePool::give(many[static_cast<std::size_t>(i)], static_cast<std::size_t>(5000 - i));
+  FramePool::give(other_size, 300);
+  EXPECT_EQ(&pool, FramePool::use(before));
+  FramePool::give(again, 256);
+}
+
 TEST_P(LoopTest, ConnectAndAccept) {
   sockaddr_in addr{};
   addr.sin_family = AF_INET;

@@ -106,7 +106,7 @@ enum cfs_op {
 	CFS_OP_STATFS = 3,	/* -                                                   cfs_statfs; repeat */
 	CFS_OP_LOOKUP = 4,	/* directory, lookup   name                            cfs_attr, see CFS_ATTR_EXTENTS; repeat */
 	CFS_OP_GETATTR = 5,	/* inode                                               cfs_attr; repeat */
-	CFS_OP_SETATTR = 6,	/* inode, setattr                                      cfs_attr; repeat */
+	CFS_OP_SETATTR = 6,	/* inode, setattr                                      cfs_attr, see CFS_REQ_F_KNOWN; repeat */
 	CFS_OP_READDIR = 7,	/* directory, readdir  name = marker                   cfs_dirent...; repeat */
 	CFS_OP_CREATE = 8,	/* directory, create   name, data = symlink target     cfs_attr, see CFS_CREATE_AHEAD */
 	CFS_OP_UNLINK = 9,	/* directory, unlink   name                            cfs_attr of the removed, nlink after it */
@@ -128,6 +128,11 @@ enum cfs_op {
 
 #define CFS_REQ_F_RESUMED	(1 << 0)	/* a former daemon had it: read the progress record of `slot` first */
 #define CFS_REQ_F_FORGET	(1 << 1)	/* nobody waits for the answer */
+/*
+ * CFS_OP_SETATTR: the inode is believed to be there, and what is not in `valid` is filled with what is believed. The daemon need
+ * not read it first, and may answer without a cfs_attr.
+ */
+#define CFS_REQ_F_KNOWN		(1 << 2)
 
 struct cfs_ekey {			/* extent key; all offsets and sizes in bytes */
 	__u64 file_offset;
@@ -279,6 +284,8 @@ struct cfs_attr {
 #define CFS_ATTR_EXTENTS	(1 << 0)
 /* Only in an answer to CFS_OP_CREATE with CFS_CREATE_AHEAD: the cfs_attr of an inode without a name follows. */
 #define CFS_ATTR_AHEAD		(1 << 1)
+/* The file had no ACL, no security.capability and no security.selinux. Without it that is not known. */
+#define CFS_ATTR_NO_SECURITY	(1 << 2)
 
 /* CFS_OP_READDIR: entries in bytewise order of names, each aligned to 8 bytes. res = number of entries. */
 struct cfs_dirent {
