@@ -201,7 +201,8 @@ Task<Result<MetaPool::Lease>> MetaPool::acquire(std::string addr, std::int64_t d
     }
     conn = std::move(made).value();
   }
-  co_return Lease(this, node, std::move(conn));
+  Lease lease(this, node, std::move(conn));
+  co_return lease;
 }
 
 void MetaPool::give_back(Node& node, std::unique_ptr<MetaConn> conn, bool good) {
