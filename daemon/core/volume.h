@@ -27,6 +27,11 @@ namespace cfs {
 
 using Ino = std::uint64_t;
 
+/// What the kernel, ls and cp ask for of every file, and nearly none has.
+inline constexpr const char* kSecurityXattrs[] = {"security.capability", "security.selinux",
+                                                  "system.posix_acl_access",
+                                                  "system.posix_acl_default"};
+
 /// Attributes in POSIX terms; times in seconds.
 struct Attr {
   Ino ino = 0;
@@ -39,8 +44,7 @@ struct Attr {
   std::uint32_t storage_class = 0;
   std::string target{};    ///< of a symlink
   bool link_left = false;  ///< only of unlink(), see UnlinkHints
-  /// It was asked for, and there is none of the xattrs that the kernel, ls and cp want of every file: ACLs,
-  /// security.capability, security.selinux.
+  /// It was asked for, and there is none of kSecurityXattrs.
   bool no_security = false;
 };
 

@@ -178,10 +178,7 @@ Task<bool> VolumeImpl::find_secured(std::uint64_t partition, std::vector<Ino> in
                                     std::unordered_set<Ino>* found) {
   wire::BatchGetXattrReq req;
   req.inos = inodes;
-  for (const char* key : {"security.capability", "security.selinux", "system.posix_acl_access",
-                          "system.posix_acl_default"}) {
-    req.keys.push_back(key);
-  }
+  req.keys.assign(std::begin(kSecurityXattrs), std::end(kSecurityXattrs));
   Answer<wire::BatchGetXattrReply> got = co_await ops_.client().send<wire::BatchGetXattrReq>(
       partition, std::move(req), CallMode{.read = true});
   if (!got.ok()) found->insert(inodes.begin(), inodes.end());

@@ -121,8 +121,12 @@ Task<Result<Attr>> make(FuseSession* s, Ino dir, std::string name, std::uint32_t
   mode = acl->mode | (with_sgid & S_ISGID);
   Progress progress;
   Result<Attr> made = co_await s->vol().create(dir, name, mode, target, *owner, progress);
-  if (!made || (acl->access.empty() && acl->defaults.empty())) co_return made;
+  if (!made) co_return made;
+  made->no_security = acl->access.empty() && acl->defaults.empty();
+  if (made->no_security) co_return made;
+  const Ino ino = made->ino;
   made = co_await finish_acl(s, dir, std::move(name), *made, std::move(*acl));
+  s->change_security(ino);  // it may have been listed meanwhile
   co_return made;
 }
 
@@ -314,11 +318,22 @@ std::vector<gid_t> groups_of(fuse_req_t req) {
 Task<void> do_set_acl(FuseSession* s, Call req, Ino ino, std::string value, Caller who,
                       std::vector<gid_t> groups) {
   const bool keep = co_await keeps_sgid(s, ino, who, std::move(groups));
+  s->change_security(ino);
   const auto r = co_await set_access_acl(&s->vol(), ino, std::move(value), keep);
+  s->change_security(ino);
   reply(req, r);
 }
 
+bool is_security(const std::string& name) {
+  return std::find(std::begin(kSecurityXattrs), std::end(kSecurityXattrs), name) !=
+         std::end(kSecurityXattrs);
+}
+
 Task<void> do_getxattr(FuseSession* s, Call req, Ino ino, std::string name, std::size_t room) {
+  if (is_security(name) && s->without_security(ino)) {
+    req->err(ENODATA);
+    co_return;
+  }
   const auto value = co_await s->vol().getxattr(ino, name);
   if (value) {
     reply_bytes(req, *value, room);
@@ -343,10 +358,12 @@ Task<void> do_listxattr(FuseSession* s, Call req, Ino ino, Caller who, std::size
 
 Task<void> do_setxattr(FuseSession* s, Call req, Ino ino, std::string name, std::string value,
                        int flags) {
-  const bool defaults = name == kAclDefault;
+  const bool defaults = name == kAclDefault, security = is_security(name);
   if (defaults) s->change_default_acl(ino);
+  if (security) s->change_security(ino);
   const auto r = co_await s->vol().setxattr(ino, name, value, flags);
   if (defaults) s->change_default_acl(ino);
+  if (security) s->change_security(ino);
   reply(req, r);
 }
 
@@ -424,7 +441,7 @@ Task<void> do_create(FuseSession* s, Call req, Ino dir, std::string name, std::u
   ++f->handles;
   const fuse_entry_param e = s->to_entry(*a, req->asked_ms());
   if (req->create(e, fi) == 0) {
-    s->remember(*a);
+    s->remember(*a, req->asked_ms());
     co_return;
   }
   const auto released = co_await s->release_file(a->ino);
@@ -486,9 +503,9 @@ class DirWriter {
     return true;
   }
   /// The kernel takes a reference on each entry with attributes.
-  void send(FuseSession& s) {
+  void send(FuseSession& s, std::int64_t asked_ms) {
     if (req_->buf(buf_.data(), used_) != 0) return;
-    for (const Attr& attr : known_) s.remember(attr);
+    for (const Attr& attr : known_) s.remember(attr, asked_ms);
   }
   [[nodiscard]] bool empty() const { return used_ == 0; }
 
@@ -520,7 +537,7 @@ Task<void> do_readdir(FuseSession* s, Call req, std::shared_ptr<DirHandle> dir, 
       if (!out.add(*s, e, dir->asked_ms, static_cast<off_t>(position + 1))) break;
     }
   }
-  out.send(*s);
+  out.send(*s, dir->asked_ms);
 }
 
 // ---- libfuse callbacks: copy and run ----

@@ -192,10 +192,10 @@ std::shared_ptr<FuseCall> FuseSession::call(fuse_req_t req) {
 }
 
 void FuseSession::reply_entry(FuseCall& call, const Attr& a) {
-  if (call.entry(to_entry(a, call.asked_ms())) == 0) remember(a);
+  if (call.entry(to_entry(a, call.asked_ms())) == 0) remember(a, call.asked_ms());
 }
 
-void FuseSession::remember(const Attr& a) {
+void FuseSession::remember(const Attr& a, std::int64_t asked_ms) {
   Known& known = known_[a.ino];
   ++known.lookups;
   if (!known.opened) {
@@ -203,6 +203,19 @@ void FuseSession::remember(const Attr& a) {
     known.version_at = std::time(nullptr);
   }
   known.size = a.size;
+  if (a.no_security && asked_ms > security_changed_ms_)
+    known.no_security_until_ms = asked_ms + volume_->config().attr_valid_ms;
+}
+
+bool FuseSession::without_security(Ino i) const {
+  const auto found = known_.find(i);
+  return found != known_.end() && found->second.no_security_until_ms > Loop::now_ms();
+}
+
+void FuseSession::change_security(Ino i) {
+  security_changed_ms_ = Loop::now_ms();
+  const auto found = known_.find(i);
+  if (found != known_.end()) found->second.no_security_until_ms = 0;
 }
 
 void FuseSession::told_size(Ino i, std::uint64_t size) {
@@ -321,7 +334,7 @@ Task<Result<void>> FuseSession::load_page(DirHandle* dir, std::uint64_t position
   for (;;) {
     const DirHandle::Page start = dir->pages[at];
     const std::int64_t asked_ms = Loop::now_ms();
-    auto page = co_await volume_->readdir(dir->ino, start.marker, kDirPage, false);
+    auto page = co_await volume_->readdir(dir->ino, start.marker, kDirPage, true);
     if (!page) co_return page.error();
     if (at >= dir->pages.size() || dir->pages[at].first != start.first) {  // rewound meanwhile
       if (dir->pages.empty()) dir->pages.push_back({2, {}});

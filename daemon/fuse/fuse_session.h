@@ -95,7 +95,12 @@ class FuseSession final : public FrontEnd {
   fuse_entry_param to_entry(const Attr& a, std::int64_t asked_ms) const;
   /// Reply with an entry and count the kernel's new reference.
   void reply_entry(FuseCall& call, const Attr& a);
-  void remember(const Attr& a);
+  /// `asked_ms` as for to_stat().
+  void remember(const Attr& a, std::int64_t asked_ms);
+  /// That an inode has none of kSecurityXattrs is believed as long as its attributes are.
+  [[nodiscard]] bool without_security(Ino i) const;
+  /// Before and after one of them is set here.
+  void change_security(Ino i);
   void told_size(Ino i, std::uint64_t size);
   /// The server was told the size at `at_ms`; nobody has the file open any more.
   void note_own_size(Ino i, std::uint64_t size, std::int64_t at_ms);
@@ -133,6 +138,7 @@ class FuseSession final : public FrontEnd {
     std::uint64_t size = 0;       // last one told to the kernel
     std::uint64_t own_size = 0;   // set here at own_size_ms, as told to the server
     std::int64_t own_size_ms = -1;
+    std::int64_t no_security_until_ms = 0;
   };
   [[nodiscard]] std::optional<std::uint64_t> size_against(Ino i, std::int64_t asked_ms) const;
   static Version version_of(const Attr& a) { return {a.gen, a.size, a.mtime}; }
@@ -160,6 +166,7 @@ class FuseSession final : public FrontEnd {
   std::unordered_map<Ino, Known> known_;
   std::unordered_map<Ino, std::int64_t> no_default_acl_until_ms_;
   std::uint64_t default_acl_changes_ = 0;
+  std::int64_t security_changed_ms_ = -1;
   std::set<Ino> orphans_;
   std::unordered_map<Ino, std::shared_ptr<DataFile>> files_;
 };

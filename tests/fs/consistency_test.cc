@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Two mounts of one volume ($CFS_TEST_DIR and $CFS_TEST_DIR2, of two daemons or two kernels' caches): the contract of
 /// docs/consistency.md, sentence by sentence. Breaks: another host sees old data longer than promised.
+#include <sys/xattr.h>
+
 #include <chrono>
 #include <thread>
 
+#include "mini.h"
 #include "posix.h"
 
 using namespace fs_test;  // NOLINT: tests only
@@ -24,6 +27,18 @@ double wait_until(const std::function<bool()>& seen) {
   while (!seen() && now() - start < kEntryLifetime + 60)
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   return now() - start;
+}
+
+/// How often the servers were asked for xattrs while `what` ran.
+template <typename F>
+std::size_t asked_for_xattrs(F what) {
+  ask_mini("/mini/log?on=true");
+  what();
+  const std::string log = ask_mini("/mini/log"), one = "\">MetaBatchGetXAttr\"";
+  ask_mini("/mini/log?on=false");
+  std::size_t n = 0;
+  for (std::size_t at = log.find(one); at != std::string::npos; at = log.find(one, at + 1)) ++n;
+  return n;
 }
 
 std::string read_fd(int fd) {
@@ -270,4 +285,39 @@ TEST_F(TwoMounts, AttributesComeWithinTheirLifetime) {
   ASSERT_EQ(call::chmod(a("f"), 0600), 0);
   const double took = wait_until([&] { return mode_of(b("f")) == (S_IFREG | 0600); });
   EXPECT_LE(took, 30 + kSlack);
+}
+
+/// What `ls -l` does: each file is asked for its label and its ACL. The listing has brought word that nearly none has one.
+TEST_F(TwoMounts, AListingTellsWhoHasNoLabel) {
+  constexpr char kLabel[] = "security.selinux", kAcl[] = "system.posix_acl_access";
+  constexpr int kFiles = 60;
+  char value[64];
+  const auto label = [&](const std::string& path, const char* name) {
+    const ssize_t n = ::lgetxattr(path.c_str(), name, value, sizeof(value));
+    return n < 0 ? std::strerror(errno) : std::string(value, static_cast<std::size_t>(n));
+  };
+  const std::string none = std::strerror(ENODATA);
+  ASSERT_EQ(call::mkdir(b("d"), 0755), 0);
+  for (int i = 0; i < kFiles; ++i) write_file(b("d/f" + std::to_string(i)), "");
+  ASSERT_EQ(::setxattr(b("d/f7").c_str(), kLabel, "theirs", 6, 0), 0) << std::strerror(errno);
+  const std::size_t asked = asked_for_xattrs([&] {
+    DIR* d = ::opendir(a("d").c_str());
+    ASSERT_NE(d, nullptr);
+    while (const dirent* e = ::readdir(d)) {
+      if (e->d_name[0] == '.') continue;
+      const std::string path = a("d/") + e->d_name;
+      struct stat st {};
+      EXPECT_EQ(::lstat(path.c_str(), &st), 0);
+      EXPECT_EQ(label(path, kLabel), std::string(e->d_name) == "f7" ? "theirs" : none) << path;
+      const std::string acl = label(path, kAcl);  // unless the mount has none at all
+      EXPECT_TRUE(acl == none || acl == std::strerror(EOPNOTSUPP)) << path << ": " << acl;
+    }
+    ::closedir(d);
+  });
+  EXPECT_LE(asked, kFiles / 4U) << "not once for each file";
+  // what is set here is seen here
+  ASSERT_EQ(::setxattr(a("d/f8").c_str(), kLabel, "ours", 4, 0), 0);
+  EXPECT_EQ(label(a("d/f8"), kLabel), "ours");
+  ASSERT_EQ(::removexattr(a("d/f8").c_str(), kLabel), 0);
+  EXPECT_EQ(label(a("d/f8"), kLabel), none);
 }
