@@ -277,6 +277,26 @@ static bool cfs_mtime_moved(struct cfs_inode *ci, s64 mtime)
 	return moved;
 }
 
+/**
+ * cfs_mtime_told - a server has taken an mtime from here, and said nothing else
+ * @inode: Regular file.
+ * @mtime: Seconds.
+ *
+ * As if its attributes had come: the next mtime that is another one is another host's. Unless bytes are under
+ * way here, which move it as well.
+ *
+ * Context: Any.
+ */
+void cfs_mtime_told(struct inode *inode, s64 mtime)
+{
+	spin_lock(&inode->i_lock);
+	if (!cfs_data_busy(inode)) {
+		WRITE_ONCE(CFS_I(inode)->wrote, true);
+		cfs_mtime_moved(CFS_I(inode), mtime);
+	}
+	spin_unlock(&inode->i_lock);
+}
+
 /* What is known of the inode is asked for at next use. */
 static void cfs_forget_locked(struct inode *inode)
 {

@@ -117,6 +117,7 @@ void cfs_sb_put(struct cfs_sb *csb);
 void cfs_sb_abort(struct cfs_sb *csb);
 
 /* ---- inode.c ---- */
+void cfs_setattr_believed(struct inode *inode, struct cfs_req *r);
 /*
  * Data state of a regular file; owned by data.c, which documents locks and lifetime at its
  * functions.
@@ -194,7 +195,7 @@ extern const struct file_operations cfs_file_fops;			/* file.c */
 /* ---- attr.c: what is believed of inodes ---- */
 bool cfs_attr_is_valid(const struct cfs_attr *attr);
 bool cfs_attrs_are_fresh(struct cfs_inode *ci);
-void cfs_setattr_believed(struct inode *inode, struct cfs_req *r);
+void cfs_mtime_told(struct inode *inode, s64 mtime);
 bool cfs_rights_are_fresh(const struct cfs_inode *ci);
 void cfs_attrs_begin(struct inode *inode, const struct cfs_attr *attr, u64 seq);
 bool cfs_inode_apply(struct inode *inode, const struct cfs_attr *attr, u64 seq);

@@ -353,6 +353,8 @@ static int cfs_setattr_send(struct mnt_idmap *idmap, struct inode *inode, struct
 		ret = cfs_call_sync(call);
 		if (ret >= 0 && (call->reply_len || !(call->req.flags & CFS_REQ_F_KNOWN)))
 			ret = cfs_call_fixed(call, attr, sizeof(*attr));
+		else if (ret >= 0 && S_ISREG(inode->i_mode) && call->req.setattr.valid & CFS_SA_MTIME)
+			cfs_mtime_told(inode, call->req.setattr.mtime);
 	}
 	cfs_call_put(call);
 	return min(ret, 0);

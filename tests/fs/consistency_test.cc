@@ -287,6 +287,21 @@ TEST_F(TwoMounts, AttributesComeWithinTheirLifetime) {
   EXPECT_LE(took, 30 + kSlack);
 }
 
+/// A time that was set here is no reason to take the other host's overwrite for our own.
+TEST_F(TwoMounts, OverwriteAfterUtimesIsSeen) {
+  write_file(a("f"), "old content");
+  std::this_thread::sleep_for(
+      std::chrono::milliseconds(2500));  // what is younger is not believed anyway
+  EXPECT_EQ(read_file(a("f")), "old content");
+  ASSERT_EQ(call::touch(a("f"), {1000000000, 0}, {1100000000, 0}), 0);
+  {
+    Fd f(b("f"), O_WRONLY);
+    ASSERT_EQ(::pwrite(f.get(), "new", 3, 0), 3);
+    ASSERT_EQ(f.close(), 0);
+  }
+  EXPECT_EQ(read_file(a("f")), "new content");
+}
+
 /// What `ls -l` does: each file is asked for its label and its ACL. The listing has brought word that nearly none has one.
 TEST_F(TwoMounts, AListingTellsWhoHasNoLabel) {
   constexpr char kLabel[] = "security.selinux", kAcl[] = "system.posix_acl_access";
