@@ -603,6 +603,8 @@ void cfs_data_send_mtime(struct inode *inode)
 	cfs_change(csb, inode->i_ino);
 	if (cfs_call_sync(call) < 0)
 		WRITE_ONCE(d->overwrote, true);
+	else
+		cfs_mtime_told(inode, call->req.setattr.mtime);
 	cfs_change_end(csb, inode->i_ino, 0);
 	cfs_call_put(call);
 }

@@ -302,6 +302,21 @@ TEST_F(TwoMounts, OverwriteAfterUtimesIsSeen) {
   EXPECT_EQ(read_file(a("f")), "new content");
 }
 
+/// Nor is an overwrite of one's own, whose time was told at close.
+TEST_F(TwoMounts, OverwriteAfterOverwriteIsSeen) {
+  const auto overwrite = [](const std::string& path, const char* with) {
+    Fd f(path, O_RDWR);
+    ASSERT_EQ(::pwrite(f.get(), with, 3, 0), 3);
+    ASSERT_EQ(f.close(), 0);
+  };
+  write_file(a("f"), "old content");
+  EXPECT_EQ(read_file(a("f")), "old content");
+  overwrite(a("f"), "our");
+  std::this_thread::sleep_for(std::chrono::milliseconds(2500));
+  overwrite(b("f"), "new");
+  EXPECT_EQ(read_file(a("f")), "new content");
+}
+
 /// What `ls -l` does: each file is asked for its label and its ACL. The listing has brought word that nearly none has one.
 TEST_F(TwoMounts, AListingTellsWhoHasNoLabel) {
   constexpr char kLabel[] = "security.selinux", kAcl[] = "system.posix_acl_access";
