@@ -53,7 +53,7 @@ packages() {
   [ "$debian" = 12 ] && clang=-14
   printf '%s\n' gcc g++ make cmake ninja-build pkg-config git ca-certificates rsync xz-utils \
     "clang$clang" dwarves kmod libelf-dev zlib1g-dev libspdlog-dev libcli11-dev \
-    libcurl4-openssl-dev libsimdjson-dev nlohmann-json3-dev liblmdb-dev liburing-dev systemtap-sdt-dev \
+    libboost-dev libsimdjson-dev nlohmann-json3-dev liblmdb-dev liburing-dev systemtap-sdt-dev \
     libfuse3-dev libcpp-httplib-dev prometheus-cpp-dev
   [ "$debian" = 12 ] || printf '%s\n' libbpf-dev bpftool
   [ "$what" = build ] && return

@@ -17,7 +17,8 @@ constexpr int kKeepIdleS = 10;
 constexpr int kKeepIntervalS = 3;
 constexpr int kKeepCount = 3;
 
-Result<Endpoint> look_up(const std::string& text, int flags) {
+/// At least one.
+Result<std::vector<Endpoint>> look_up(const std::string& text, int flags) {
   const std::size_t colon = text.rfind(':');
   if (colon == std::string::npos || colon == 0) {
     return make_error(EINVAL, "address \"" + text + "\" is not host:port");
@@ -38,10 +39,18 @@ Result<Endpoint> look_up(const std::string& text, int flags) {
   const int err = ::getaddrinfo(host.c_str(), port.c_str(), &hints, &found);
   if (err != 0) return make_error(EINVAL, "address \"" + text + "\": " + ::gai_strerror(err));
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(found, &::freeaddrinfo);
-  Endpoint out;
-  out.len = found->ai_addrlen;
-  std::memcpy(&out.addr, found->ai_addr, found->ai_addrlen);
+  std::vector<Endpoint> out;
+  for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
+    Endpoint& to = out.emplace_back();
+    to.len = one->ai_addrlen;
+    std::memcpy(&to.addr, one->ai_addr, one->ai_addrlen);
+  }
   return out;
+}
+
+Result<Endpoint> first_of(const Result<std::vector<Endpoint>>& found) {
+  if (!found.ok()) return found.error();
+  return found->front();
 }
 
 void set_option(int fd, int level, int name, int value) {
@@ -56,10 +65,14 @@ Error net_error(int res) {
 }  // namespace
 
 Result<Endpoint> parse_endpoint(const std::string& text) {
-  return look_up(text, AI_NUMERICHOST);
+  return first_of(look_up(text, AI_NUMERICHOST));
 }
 
 Result<Endpoint> resolve_endpoint(const std::string& text) {
+  return first_of(resolve_endpoints(text));
+}
+
+Result<std::vector<Endpoint>> resolve_endpoints(const std::string& text) {
   return look_up(text, AI_ADDRCONFIG);
 }
 

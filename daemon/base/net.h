@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <string>
+#include <vector>
 
 #include "daemon/base/loop.h"
 
@@ -45,6 +46,8 @@ struct Endpoint {
 Result<Endpoint> parse_endpoint(const std::string& text);
 /// The same for "name:port"; blocks in the resolver, so call it through Loop::offload().
 Result<Endpoint> resolve_endpoint(const std::string& text);
+/// All addresses of the name, in the order in which to try them.
+Result<std::vector<Endpoint>> resolve_endpoints(const std::string& text);
 
 /// Blocking, close-on-exec TCP socket: no delay, keepalive 10 s, TCP_USER_TIMEOUT as given.
 Result<Fd> tcp_socket(int family, Millis user_timeout);

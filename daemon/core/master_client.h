@@ -1,21 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Questions to the masters of a cluster over HTTP.
 ///
-/// Purpose  One interface for everything the daemon asks a master, with its only implementation on
-///          libcurl; tests put their own behind it.
-/// Threads  ask() on the loop; the transfer blocks one of the loop's helper threads.
+/// Purpose  One interface for everything the daemon asks a master; tests put their own behind it.
+/// Threads  The loop's.
 /// Lifetime The client outlives its calls; stop() makes running transfers end soon.
-/// Failure  A reply body, or the errno of the last master tried: ETIMEDOUT (silent), ECONNREFUSED,
-///          EHOSTUNREACH, EPROTO (not HTTP 200). What a body says is the caller's to judge.
+/// Failure  A reply body, or the errno of the last master tried (daemon/base/http.h; EPROTO also
+///          for another status than 200). What a body says is the caller's to judge.
 /// Source   CubeFS v3.5.3 sdk/master/client.go (order of masters), proto/header.go (compression).
 #pragma once
 
-#include <atomic>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "daemon/base/http.h"
 #include "daemon/base/loop.h"
 #include "daemon/base/result.h"
 #include "daemon/base/task.h"
@@ -48,21 +46,20 @@ class HttpMaster final : public MasterService {
   /// `masters` are "host:port".
   HttpMaster(Loop& loop, std::vector<std::string> masters);
   Task<Result<std::string>> ask(MasterRequest request) override;
-  void stop() override { *stopped_ = true; }
+  void stop() override { http_.stop(); }
   [[nodiscard]] std::uint64_t requests() const override { return requests_; }
 
  private:
   [[nodiscard]] std::vector<std::string> order() const;
+  Task<Result<std::string>> body_of(HttpReply reply);
 
   Loop& loop_;
+  HttpClient http_;
   std::vector<std::string> masters_;
   std::string leader_;  ///< answered last
   std::uint64_t requests_ = 0;
-  std::shared_ptr<std::atomic<bool>> stopped_;  ///< read by transfers on helper threads
 };
 
-/// RFC 3986 percent-encoding of everything but unreserved characters.
-std::string percent_encode(const std::string& text);
 /// gzip member to bytes; EBADMSG for bad data, EMSGSIZE above `limit` bytes.
 Result<std::string> gunzip(const std::string& data, std::size_t limit);
 

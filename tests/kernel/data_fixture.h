@@ -6,7 +6,6 @@
 /// Failure  Helpers report by gtest; a fault that cannot be set fails the test.
 #pragma once
 
-#include <curl/curl.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
@@ -29,6 +28,8 @@
 #include <thread>
 #include <vector>
 
+#include "daemon/base/http.h"
+
 namespace data_test {
 
 using std::chrono::milliseconds;
@@ -43,22 +44,15 @@ inline std::string env(const char* name) {
   return value ? value : "";
 }
 
-inline size_t collect(char* data, size_t size, size_t n, void* to) {
-  static_cast<std::string*>(to)->append(data, size * n);
-  return size * n;
-}
-
 inline std::string http_get(const std::string& path) {
-  std::string body, url = "http://" + env("CFS_TEST_MASTER") + path;
-  CURL* curl = curl_easy_init();
-  curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
-  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, collect);
-  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &body);
-  curl_easy_setopt(curl, CURLOPT_TIMEOUT, 20L);
-  CURLcode rc = curl_easy_perform(curl);
-  curl_easy_cleanup(curl);
-  if (rc != CURLE_OK) ADD_FAILURE() << url << ": " << curl_easy_strerror(rc);
-  return body;
+  cfs::HttpRequest request;
+  request.host = env("CFS_TEST_MASTER");
+  request.path = path;
+  request.deadline_ms = cfs::Loop::now_ms() + 20000;
+  cfs::Result<cfs::HttpReply> reply = cfs::http_ask(std::move(request));
+  if (reply.ok()) return reply->body;
+  ADD_FAILURE() << path << ": " << reply.error().text();
+  return {};
 }
 
 inline void fault(const std::string& query) {
@@ -212,7 +206,6 @@ inline int run(int argc, char** argv) {
     printf("skip: CFS_TEST_DIR and CFS_TEST_MASTER are not set\n");
     return 77;
   }
-  curl_global_init(CURL_GLOBAL_DEFAULT);
   return RUN_ALL_TESTS();
 }
 
