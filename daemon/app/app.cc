@@ -81,7 +81,8 @@ Result<void> App::start() {
   }
   commands_.on_upgrade = [this](Json args) { return upgrade(std::move(args)); };
   fuse_.on_change = [this] { mounts_changed(); };
-  kernel_.on_attach = [this] {
+  // not before: who takes over after a crash has requests to answer first
+  kernel_.on_settled = [this] {
     if (options_.trace) trace_.start();
   };
   const Result<void> metrics = start_metrics();

@@ -26,8 +26,8 @@ namespace cfs {
 constexpr std::size_t kHttpBodyMax = 256u << 20;  ///< a view of 100,000 partitions has 30 MiB
 
 struct HttpRequest {
-  std::string host;  ///< "host:port"
-  std::string path;  ///< from the slash on
+  std::string host;                                         ///< "host:port"
+  std::string path;                                         ///< from the slash on
   std::vector<std::pair<std::string, std::string>> params;  ///< percent-encoded into the query
   bool post = false;                                        ///< with an empty body
   std::vector<std::pair<std::string, std::string>> headers;

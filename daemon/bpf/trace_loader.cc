@@ -64,7 +64,7 @@ void TraceLoader::stop() {
 }
 
 void TraceLoader::run() {
-  // a daemon that takes over after a crash has requests to answer first
+  // requests come first
   ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kNice);
   Result<Program> attached = attach();
   if (!attached) {

@@ -10,7 +10,9 @@
 ///          it.
 #pragma once
 
-#include <vector>
+#include <cstdlib>
+#include <memory>
+#include <new>
 
 #include "daemon/core/progress.h"
 
@@ -23,7 +25,9 @@ class NameGuesses {
     bool is_file = false;
   };
 
-  NameGuesses() : slots_(kSlots) {}
+  NameGuesses() : slots_(static_cast<Slot*>(std::calloc(kSlots, sizeof(Slot))), &std::free) {
+    if (!slots_) throw std::bad_alloc();
+  }
 
   [[nodiscard]] Guess of(Ino dir, std::string_view name) const {
     const std::uint64_t hash = fingerprint({dir}, {name});
@@ -43,7 +47,8 @@ class NameGuesses {
     std::uint64_t tag = 0;  ///< hash; the lowest bit: a regular file
     Ino ino = 0;
   };
-  std::vector<Slot> slots_;
+  /// Pages of zeroes that the kernel gives when a name falls on them.
+  std::unique_ptr<Slot[], decltype(&std::free)> slots_;
 };
 
 }  // namespace cfs

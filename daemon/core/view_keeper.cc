@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "cubefs/cfs_wire.h"
+#include "daemon/base/when_all.h"
 #include "daemon/core/md5.h"
 
 namespace cfs {
@@ -37,6 +38,12 @@ Error explain(const Error& error, const MountConfig& config) {
     default:
       return error;
   }
+}
+
+Result<void> first_error(const std::vector<Result<void>>& results) {
+  for (const Result<void>& r : results)
+    if (!r.ok()) return r;
+  return {};
 }
 
 }  // namespace
@@ -72,38 +79,45 @@ Task<Result<T>> ViewKeeper::ask(MasterRequest request) {
 
 Task<Result<void>> ViewKeeper::open() {
   mount_deadline_ms_ = Loop::now_ms() + kMountMs;
-  Result<void> done = co_await open_volume();
-  if (done.ok()) done = co_await open_views();
+  Result<void> done = co_await open_views();
+  if (done.ok()) done = co_await open_rest();
   mount_deadline_ms_ = 0;
   if (!done.ok()) co_return explain(done.error(), config_);
   co_return done;
 }
 
-Task<Result<void>> ViewKeeper::open_volume() {
-  Result<void> got = co_await fetch_volume();
-  if (!got.ok()) co_return got;
-  if (config_.owner.empty()) config_.owner = volume_.owner;
-  auth_key_ = owner_key(config_.owner);
-  got = check_volume();
-  if (!got.ok()) co_return got;
-  MasterRequest request;
-  request.path = "/admin/getIp";
-  Result<wire::ClusterInfo> info = co_await ask<wire::ClusterInfo>(std::move(request));
-  if (!info.ok()) co_return info.error();
-  cluster_ = std::move(info).value();
-  Result<void> access = co_await check_access();
-  co_return access;
+/// What needs no other's answer is asked side by side: each question is a connection of its own.
+Task<Result<void>> ViewKeeper::open_views() {
+  std::vector<Task<Result<void>>> asks;
+  asks.push_back(fetch_volume());
+  asks.push_back(fetch_cluster());
+  asks.push_back(fetch_stat());
+  asks.push_back(fetch_data());
+  if (!config_.owner.empty()) {
+    auth_key_ = owner_key(config_.owner);
+    asks.push_back(fetch_meta());
+  }
+  const std::vector<Result<void>> got = co_await when_all(loop_, std::move(asks));
+  if (!got.front().ok()) co_return got.front();
+  Result<void> fit = check_volume();
+  if (!fit.ok()) co_return fit;
+  co_return first_error(got);
 }
 
-Task<Result<void>> ViewKeeper::open_views() {
-  Result<void> got = co_await fetch_meta();
-  if (got.ok()) got = co_await fetch_stat();
-  if (got.ok()) got = co_await fetch_data();
-  if (got.ok()) got = co_await refresh_quotas();
-  if (got.ok() && meta_->size() == 0) {
+Task<Result<void>> ViewKeeper::open_rest() {
+  std::vector<Task<Result<void>>> asks;
+  asks.push_back(check_access());
+  asks.push_back(refresh_quotas());
+  if (config_.owner.empty()) {
+    config_.owner = volume_.owner;
+    auth_key_ = owner_key(config_.owner);
+    asks.push_back(fetch_meta());
+  }
+  const std::vector<Result<void>> got = co_await when_all(loop_, std::move(asks));
+  if (first_error(got).ok() && meta_->size() == 0) {
     co_return make_error(EIO, "volume \"" + config_.volume + "\" has no meta partition");
   }
-  co_return got;
+  co_return first_error(got);
 }
 
 Result<void> ViewKeeper::check_volume() const {
@@ -142,6 +156,15 @@ Task<Result<void>> ViewKeeper::check_access() {
 }
 
 // ---------------------------------------------------------------- single fetches
+
+Task<Result<void>> ViewKeeper::fetch_cluster() {
+  MasterRequest request;
+  request.path = "/admin/getIp";
+  Result<wire::ClusterInfo> info = co_await ask<wire::ClusterInfo>(std::move(request));
+  if (!info.ok()) co_return info.error();
+  cluster_ = std::move(info).value();
+  co_return Result<void>();
+}
 
 Task<Result<void>> ViewKeeper::fetch_volume() {
   MasterRequest request = by_name("/admin/getVol");

@@ -67,12 +67,13 @@ class ViewKeeper : public std::enable_shared_from_this<ViewKeeper> {
   template <class T>
   Task<Result<T>> ask(MasterRequest request);
   MasterRequest by_name(std::string path) const;
-  Task<Result<void>> open_volume();
   Task<Result<void>> open_views();
+  Task<Result<void>> open_rest();
   Task<Result<void>> check_access();
   Result<void> check_volume() const;
 
   Task<Result<void>> fetch_volume();
+  Task<Result<void>> fetch_cluster();
   Task<Result<void>> fetch_meta();
   Task<Result<void>> fetch_data();
   Task<Result<void>> fetch_stat();

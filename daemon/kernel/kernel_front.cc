@@ -44,12 +44,17 @@ Result<void> KernelFront::attach() {
   if (!left) return left.error();
   spdlog::info("attached to the kernel module, ABI {}.{}, {} mounts", channel_.abi() >> 16,
                channel_.abi() & 0xFFFF, left->size());
+  unsettled_ = left->size() + 1;
   for (const SessionInfo& info : *left) adopt_session(info);
   channel_.start(*this);
   loop_.spawn(audit());
   watch_links();
-  if (on_attach) on_attach();
+  settle_one();
   return {};
+}
+
+void KernelFront::settle_one() {
+  if (unsettled_ > 0 && --unsettled_ == 0 && on_settled) on_settled();
 }
 
 Task<void> KernelFront::stop(Millis grace) {
@@ -166,8 +171,10 @@ Task<Result<void>> KernelFront::open_volume(std::shared_ptr<Session> session) {
 
 Task<void> KernelFront::reopen(std::shared_ptr<Session> session) {
   Millis pause = kReopenMin;
+  bool first = true;
   while (current(session) && !stopping_) {
     const Result<void> opened = co_await open_volume(session);
+    if (std::exchange(first, false)) settle_one();
     if (opened) {
       spdlog::info("session {}: its volume is open again", session->id());
       co_return;
@@ -180,6 +187,7 @@ Task<void> KernelFront::reopen(std::shared_ptr<Session> session) {
     if (slept < 0) co_return;
     pause = std::min(pause * 2, kReopenMax);
   }
+  if (first) settle_one();
 }
 
 Task<Reply> KernelFront::mount(const Request& request) {

@@ -65,8 +65,8 @@ class KernelFront final : public RequestHandler {
   }
   /// Where sessions put what servers said; before attach(). Outlives this.
   void fill_cache(CacheFiller* filler) { filler_ = filler; }
-  /// Called once, when the daemon has become the module's.
-  std::function<void()> on_attach;
+  /// Called once, when the daemon has become the module's and has tried once to open the volume of each mount it found.
+  std::function<void()> on_settled;
   /// Called whenever a session came or went.
   std::function<void()> on_sessions_change;
 
@@ -80,6 +80,7 @@ class KernelFront final : public RequestHandler {
   static Task<void> close_session(std::shared_ptr<Session> session);
   Task<Result<void>> open_volume(std::shared_ptr<Session> session);
   Task<void> reopen(std::shared_ptr<Session> session);
+  void settle_one();
   Task<void> audit();
   Task<void> dial_later(Millis delay);
   Task<void> drop(std::uint32_t id);
@@ -98,6 +99,7 @@ class KernelFront final : public RequestHandler {
   std::map<std::uint32_t, std::shared_ptr<Session>> sessions_;
   std::map<std::uint64_t, InFlight> in_flight_;
   CacheFiller* filler_ = nullptr;
+  std::size_t unsettled_ = 0;  ///< mounts found whose volume was not tried yet
   bool stopping_ = false;
   LogLimit unknown_session_;
 };

@@ -360,5 +360,47 @@ TEST_F(FaultTest, ASilentMasterIsPassedOver) {
   await(close_volume(*opened));
 }
 
+/// Answers nobody before so many ask.
+class Crowded final : public MasterService {
+ public:
+  Crowded(Loop& loop, std::vector<std::string> masters, std::size_t wanted)
+      : loop_(loop), real_(loop, std::move(masters)), wanted_(wanted) {}
+  Task<Result<std::string>> ask(MasterRequest request) override {
+    if (++asking_ == wanted_) there_.set();
+    while (!there_.is_set()) {
+      if (Loop::now_ms() > request.deadline_ms) co_return make_error(ETIMEDOUT, "asked alone");
+      co_await loop_.sleep(Millis(10));
+    }
+    co_return co_await real_.ask(std::move(request));
+  }
+  void stop() override { real_.stop(); }
+  [[nodiscard]] std::uint64_t requests() const override { return real_.requests(); }
+
+ private:
+  Loop& loop_;
+  HttpMaster real_;
+  std::size_t wanted_;
+  std::size_t asking_ = 0;
+  Event there_;
+};
+
+Task<Result<void>> open_views(Loop& loop, MountConfig config, std::size_t crowd) {
+  auto master = std::make_unique<Crowded>(loop, config.masters, crowd);
+  auto views = std::make_shared<ViewKeeper>(loop, std::move(master), config);
+  Result<void> opened = co_await views->open();
+  views->stop();
+  co_return opened;
+}
+
+/// A mount waits for two rounds of questions, not for seven.
+TEST_F(FaultTest, MountAsksMastersSideBySide) {
+  Result<void> opened = await(open_views(loop_.loop(), config(), 5));
+  EXPECT_TRUE(opened.ok()) << opened.error().text();
+  MountConfig no_owner = config();
+  no_owner.owner.clear();
+  opened = await(open_views(loop_.loop(), no_owner, 4));
+  EXPECT_TRUE(opened.ok()) << opened.error().text();
+}
+
 }  // namespace
 }  // namespace cfs::test

@@ -125,7 +125,8 @@ TEST_F(HttpTest, PostHasALength) {
 }
 
 TEST_F(HttpTest, AnswerInPieces) {
-  const OneAnswer server({"HTT", "P/1.1 403 Forbi", "dden\r\nContent-Le", "ngth: 4\r", "\n\r\nn", "op", "e"});
+  const OneAnswer server(
+      {"HTT", "P/1.1 403 Forbi", "dden\r\nContent-Le", "ngth: 4\r", "\n\r\nn", "op", "e"});
   const Result<HttpReply> reply = get(server);
   ASSERT_TRUE(reply.ok()) << reply.error().text();
   EXPECT_EQ(403u, reply->status);
@@ -133,7 +134,8 @@ TEST_F(HttpTest, AnswerInPieces) {
 }
 
 TEST_F(HttpTest, Chunks) {
-  const OneAnswer server({"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", "lo\r\n6", "\r\n world\r\n0\r\n\r\n"});
+  const OneAnswer server({"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
+                          "lo\r\n6", "\r\n world\r\n0\r\n\r\n"});
   const Result<HttpReply> reply = get(server);
   ASSERT_TRUE(reply.ok()) << reply.error().text();
   EXPECT_EQ("hello world", reply->body);
@@ -148,7 +150,8 @@ TEST_F(HttpTest, UntilItCloses) {
 
 TEST_F(HttpTest, LongBody) {
   const std::string body(3u << 20, 'x');
-  const OneAnswer server({"HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body});
+  const OneAnswer server(
+      {"HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body});
   const Result<HttpReply> reply = get(server);
   ASSERT_TRUE(reply.ok()) << reply.error().text();
   EXPECT_EQ(body, reply->body);
@@ -166,7 +169,8 @@ TEST_F(HttpTest, NotHttp) {
 }
 
 TEST_F(HttpTest, TooLong) {
-  EXPECT_EQ(EMSGSIZE, get(OneAnswer({"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n"})).code());
+  EXPECT_EQ(EMSGSIZE,
+            get(OneAnswer({"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n"})).code());
 }
 
 TEST_F(HttpTest, SilentServerIsWaitedForUntilTheDeadline) {
