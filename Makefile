@@ -12,7 +12,7 @@ CHANGED_SINCE ?=
 ARGS ?=
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps user kmod kmod-guest demo test check test-debug nightly bench bench-data bench-meta bench-recovery bench-icount vm format lint install clean
+.PHONY: all help deps user kmod kmod-guest demo test check test-debug nightly bench bench-data bench-meta bench-recovery bench-icount vm format lint install install-dkms clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -80,6 +80,9 @@ install: all ## install daemon, tools, systemd unit and (for the running kernel)
 	cmake --install $(B) --prefix $(PREFIX)
 	@if [ -e build/kmod-host/kmod/cubefs.ko ]; then \
 	  install -D -m 644 build/kmod-host/kmod/cubefs.ko "/lib/modules/$$(uname -r)/extra/cubefs.ko" && depmod; fi
+
+install-dkms: ## the module by DKMS instead: built again for every kernel that is installed later
+	@packaging/dkms.sh install
 
 clean: ## remove build/ (the cache of kernels stays)
 	rm -rf build
