@@ -62,6 +62,7 @@ class Bench {
   ~Bench() {
     std::error_code ignored;
     std::filesystem::current_path("/", ignored);
+    fmt::print(stderr, "removing the files\n");  // very many take minutes
     for (const Target& t : targets_) std::filesystem::remove_all(t.dir, ignored);
   }
   Bench(const Bench&) = delete;

@@ -101,9 +101,10 @@ def memory_table(memory):
 class Goals:
     """What was promised, and what this run says of it. A ratio is the median of the rounds' ratios."""
 
-    def __init__(self, rows, sizes):
+    def __init__(self, rows, sizes, moved):
         self.rows = {(r.workload, r.target): r for r in rows}
         self.sizes = sizes
+        self.moved = moved
         self.lines = []
 
     def add(self, goal, value, limit, at_most=True):
@@ -150,9 +151,17 @@ class Goals:
             self.add("its speed, times the ceiling's", self.speed(work, "kernel", "ceiling"), 0.9, False)
         self.add("read 1 MiB, cached: speed, times tmpfs", self.speed("read 1 MiB, cached", "kernel", "tmpfs"), 0.95, False)
 
+    def copies(self):
+        """Of all file data that the kernel front end has sent in this run."""
+        sent = self.moved.get("append_wire_bytes", 0) + self.moved.get("overwrite_wire_bytes", 0)
+        if sent:
+            self.add("bytes copied to send one, beyond the program's own copy", self.moved["copied_bytes"] / sent, 0.001)
+            self.add("bytes sent by reference, of one sent", self.moved["spliced_bytes"] / sent, 0.99, False)
+
     def table(self):
         self.metadata()
         self.file_data()
+        self.copies()
         if self.sizes:
             self.add("inode and dentry of a cached file, bytes", self.sizes["inode_and_dentry_bytes"], 1229)
             self.add("entry of the maps for a cached file, bytes", self.sizes["map_entry_bytes"], 512)
@@ -225,14 +234,18 @@ def main():
     args = parser.parse_args()
     with open(os.path.join(args.dir, "bench.json"), encoding="utf-8") as f:
         data = json.load(f)
+    moved = {}
     if os.path.exists(os.path.join(args.dir, "sizes.json")):
         with open(os.path.join(args.dir, "sizes.json"), encoding="utf-8") as f:
             data["sizes"] = json.load(f)
+    if os.path.exists(os.path.join(args.dir, "stats.json")):
+        with open(os.path.join(args.dir, "stats.json"), encoding="utf-8") as f:
+            moved = json.load(f)["mounts"][0]["kernel"]
     rows = [Row(r) for r in data["rows"]]
     lines = ["<!-- SPDX-License-Identifier: Apache-2.0 -->", "# Benchmark", "",
              f"Kernel {data['kernel']}, {data['processors']} processors, {data['rounds']} interleaved rounds. Processor time and context "
              "switches are those of the whole machine or guest.", "", *args.note, ""]
-    lines += Goals(rows, data.get("sizes")).table()
+    lines += Goals(rows, data.get("sizes"), moved).table()
     for group, title in GROUPS.items():
         workloads = of_group(rows, group)
         if workloads:

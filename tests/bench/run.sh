@@ -131,6 +131,7 @@ in_guest() {
   "${perf[@]}" "$BENCH" "${targets[@]}" --tree "$report/tree.tar" --servers "$MASTER" --ceiling "kernel@$MASTER" --owner bench \
     --tcp "$CUBEFS_HOST_IP:17999" --daemon "fuse=$(cat /run/fuse.pid)" --daemon "kernel=$(cat /run/kernel.pid)" \
     --json "$report/bench.json" "$@"
+  cfsctl kernel stats /mnt/kernel --json >"$report/stats.json"
   [ -z "${BENCH_PEER_MOUNT:-}" ] || umount /mnt/peer
   cfsctl kernel umount /mnt/nobpf
   cfsctl kernel umount /mnt/kernel
@@ -176,7 +177,7 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 mkdir -p "$report"
 report=$(realpath "$report")
-rm -f "$report/many.tar" "$report/sizes.json" "$report/kallsyms"
+rm -f "$report/many.tar" "$report/sizes.json" "$report/stats.json" "$report/kallsyms"
 if [ -n "$profile" ]; then
   : >"$report/kallsyms"
   for work in "create, write 4 KiB, close" "open, read 4 KiB, close, cold" unlink "write 1 MiB, fsync" "read 1 MiB, cold"; do options+=(--work "$work"); done

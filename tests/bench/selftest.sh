@@ -20,7 +20,10 @@ a_failing_call_fails() { ! "$BENCH" --target "x=$T/none" --json "$T/x.json"; }
 # Names, bounds and verdicts of the goals; what was not measured (tmpfs, requests) is not judged.
 judges() {
   echo '{"inode_and_dentry_bytes": 1000, "map_entry_bytes": 600, "mount_ms": 250, "idle_percent": {"kernel": 0.2}}' >"$T/sizes.json"
+  echo '{"mounts": [{"kernel": {"append_wire_bytes": 900, "overwrite_wire_bytes": 100, "spliced_bytes": 995, "copied_bytes": 5}}]}' >"$T/stats.json"
   tests/bench/report.py "$T" >"$T/out" &&
+    grep -q "^| bytes copied to send one, beyond the program's own copy | 0.00500 | at most 0.00100 | MISSED |$" "$T/out" &&
+    grep -q '^| bytes sent by reference, of one sent | 0.995 | at least 0.990 | met |$' "$T/out" &&
     grep -Eq '^\| that stat, times the FUSE front end \| [0-9.,]+ \| - \| - \|$' "$T/out" && ! grep -q tmpfs "$T/out" &&
     grep -q '^| inode and dentry of a cached file, bytes | 1,000 | at most 1,229 | met |$' "$T/out" &&
     grep -q '^| entry of the maps for a cached file, bytes | 600 | at most 512 | MISSED |$' "$T/out" &&

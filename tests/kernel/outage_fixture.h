@@ -219,7 +219,7 @@ class Outage : public DataFaults {
 
   void all_is_right() {
     for (auto& w : workers_) EXPECT_EQ(w->error(), 0) << w->name() << ": " << strerror(w->error());
-    expect_cold("append", appended_);
+    expect_cold(append_name(), appended_);
     expect_cold("read", data_);
   }
 
@@ -254,9 +254,18 @@ class Outage : public DataFaults {
     return n == ssize_t(kPiece) && memcmp(buffer, data_.data() + at, kPiece) == 0 ? 0 : EILSEQ;
   }
 
+  std::string append_name() const { return "append" + std::to_string(append_file_); }
+
+  /// To one file after the other, since what it should contain is kept in memory.
   int append(unsigned i) {
+    static constexpr size_t kFileMax = 64 * kMiB;
+    if (appended_.size() > kFileMax) {
+      if (unlink(path(append_name()).c_str()) != 0) return errno;
+      append_file_++;
+      appended_.clear();
+    }
     const std::string piece = pattern(5000 + i % 7 * 9000, i);
-    Fd fd(path("append"), O_RDWR | O_CREAT);
+    Fd fd(path(append_name()), O_RDWR | O_CREAT);
     int e = write_at(fd.get(), piece, appended_.size());
     if (e == 0) e = fd.sync();
     if (e == 0) appended_ += piece;
@@ -272,6 +281,7 @@ class Outage : public DataFaults {
   }
 
   std::string data_, appended_;
+  unsigned append_file_ = 0;
 };
 
 }  // namespace data_test

@@ -77,6 +77,10 @@ for command in mount umount mounts status stats requests module cluster version 
   check "help-example-$command" sh -c "\"$CFSCTL\" $command --help | grep -q '^  cfsctl $command'"
 done
 
+# only what is named is described; a help that lists commands lists all
+check help-before-a-command sh -c "\"$CFSCTL\" --help mount | grep -q doctor"
+refuses value-named-like-a-command 3 "cfsd is not running" "$CFSCTL" --socket mount status
+
 # ---- the place
 refuses missing-directory 1 "does not exist; create it" mount_fuse "vol1@$MASTER" "$T/none"
 refuses not-a-directory 1 "not a directory" mount_fuse "vol1@$MASTER" "$T/file"

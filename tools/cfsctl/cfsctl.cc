@@ -3,9 +3,12 @@
 ///
 /// Purpose  The command table.
 /// Failure  Exit codes: 0 done, 1 failed, 2 wrong use, 3 daemon or module absent.
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <string_view>
+#include <vector>
 
 #include "daemon/app/admin_protocol.h"
 #include "tools/cfsctl/command.h"
@@ -39,33 +42,44 @@ std::string usage_error(const CLI::App* app, const CLI::Error& e) {
   return {};
 }
 
+struct Command {
+  std::string_view name;
+  void (*add)(CLI::App& cli, Context& context);
+};
+
+constexpr Command kCommands[] = {
+    {"mount", add_mount},     {"umount", add_umount}, {"module", add_module},
+    {"upgrade", add_upgrade}, {"policy", add_policy}, {"warm", add_warm},
+    {"cluster", add_cluster}, {"mounts", add_mounts}, {"status", add_status},
+    {"stats", add_stats},     {"cache", add_cache},   {"requests", add_requests},
+    {"latency", add_latency}, {"top", add_top},       {"trace", add_trace},
+    {"profile", add_profile}, {"doctor", add_doctor}, {"bench", add_bench},
+    {"report", add_report},   {"log-level", add_log}, {"version", add_version},
+};
+
+/// Those that are named, since describing all the others takes longer than most of them do; all for
+/// a help or a complaint that lists them.
+std::vector<const Command*> wanted(int argc, char** argv) {
+  std::vector<const Command*> all, named;
+  bool help = false;
+  for (const Command& command : kCommands) all.push_back(&command);
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view arg = argv[i];
+    help = help || (named.empty() && (arg == "--help" || arg == "-h"));
+    const auto found =
+        std::find_if(all.begin(), all.end(), [&](const Command* c) { return c->name == arg; });
+    if (found != all.end()) named.push_back(*found);
+  }
+  return help || named.empty() ? all : named;
+}
+
 int run(int argc, char** argv, Context& context) {
   CLI::App cli("Mount, watch and try CubeFS.", "cfsctl");
   cli.require_subcommand(1);
   cli.failure_message(usage_error);
   cli.add_option("--socket", context.socket, "Admin socket of cfsd (or CFSD_SOCKET)")
       ->capture_default_str();
-  add_mount(cli, context);
-  add_umount(cli, context);
-  add_module(cli, context);
-  add_upgrade(cli, context);
-  add_policy(cli, context);
-  add_warm(cli, context);
-  add_cluster(cli, context);
-  add_mounts(cli, context);
-  add_status(cli, context);
-  add_stats(cli, context);
-  add_cache(cli, context);
-  add_requests(cli, context);
-  add_latency(cli, context);
-  add_top(cli, context);
-  add_trace(cli, context);
-  add_profile(cli, context);
-  add_doctor(cli, context);
-  add_bench(cli, context);
-  add_report(cli, context);
-  add_log(cli, context);
-  add_version(cli, context);
+  for (const Command* command : wanted(argc, argv)) command->add(cli, context);
   try {
     cli.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
