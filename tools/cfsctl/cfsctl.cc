@@ -61,16 +61,13 @@ constexpr Command kCommands[] = {
 /// a help or a complaint that lists them.
 std::vector<const Command*> wanted(int argc, char** argv) {
   std::vector<const Command*> all, named;
-  bool help = false;
   for (const Command& command : kCommands) all.push_back(&command);
   for (int i = 1; i < argc; ++i) {
-    const std::string_view arg = argv[i];
-    help = help || (named.empty() && (arg == "--help" || arg == "-h"));
     const auto found =
-        std::find_if(all.begin(), all.end(), [&](const Command* c) { return c->name == arg; });
+        std::find_if(all.begin(), all.end(), [&](const Command* c) { return c->name == argv[i]; });
     if (found != all.end()) named.push_back(*found);
   }
-  return help || named.empty() ? all : named;
+  return named.empty() ? all : named;
 }
 
 int run(int argc, char** argv, Context& context) {
