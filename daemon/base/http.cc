@@ -27,7 +27,9 @@ std::string request_text(const HttpRequest& request) {
   }
   text += " HTTP/1.1\r\nHost: " + request.host + "\r\nConnection: close\r\n";
   if (request.post) text += "Content-Length: 0\r\n";
-  for (const auto& [name, value] : request.headers) text += name + ": " + value + "\r\n";
+  for (const auto& [name, value] : request.headers) {
+    text.append(name).append(": ").append(value).append("\r\n");
+  }
   return text + "\r\n";
 }
 

@@ -26,7 +26,7 @@ Result<Json> master_get(const std::string& master, const std::string& path,
   request.host = master;
   request.path = path;
   request.params = {query.begin(), query.end()};
-  request.deadline_ms = Loop::now_ms() + timeout_s * 1000;
+  request.deadline_ms = Loop::now_ms() + std::int64_t{timeout_s} * 1000;
   const Result<HttpReply> reply = http_ask(std::move(request));
   if (!reply.ok()) return make_error(EIO, "master " + master + ": " + reply.error().text());
   return unpack(master, reply->body);
