@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// If this fails, a lost reply, a refusal in the middle, a dead leader or a silent master shows up as
 /// a wrong name, a wrong link count or a hang.
-#include <arpa/inet.h>
-
 #include "daemon/base/net.h"
 #include "tests/daemon/volume_fixture.h"
+#include "tests/peer.h"
 
 namespace cfs::test {
 namespace {
@@ -295,24 +294,10 @@ TEST_F(FaultTest, NamesWithoutInodesCanBeRemoved) {
 
 // ---------------------------------------------------------------- masters
 
-/// Accepts connections in its backlog and never answers.
-class SilentServer {
+/// Whoever asks it is connected, and waits.
+class SilentMaster : public Peer {
  public:
-  SilentServer() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in addr{};
-    addr.sin_family = AF_INET;
-    addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t len = sizeof(addr);
-    EXPECT_EQ(0, ::bind(fd_.get(), reinterpret_cast<sockaddr*>(&addr), len));
-    EXPECT_EQ(0, ::listen(fd_.get(), 16));
-    ::getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&addr), &len);
-    address_ = "127.0.0.1:" + std::to_string(ntohs(addr.sin_port));
-  }
-  [[nodiscard]] const std::string& address() const { return address_; }
-
- private:
-  Fd fd_;
-  std::string address_;
+  SilentMaster() { hear(); }
 };
 
 /// Every wait ends at the mount's deadline, whatever it waits for: a member that accepts and says
@@ -342,7 +327,7 @@ TEST_F(FaultTest, RequestsEndAtTheMountsDeadline) {
 }
 
 TEST_F(FaultTest, SilentMastersEndTheMountSoon) {
-  const SilentServer silent;
+  const SilentMaster silent;
   MountConfig c = config();
   c.masters = {silent.address()};
   const std::int64_t begin = Loop::now_ms();
@@ -352,7 +337,7 @@ TEST_F(FaultTest, SilentMastersEndTheMountSoon) {
 }
 
 TEST_F(FaultTest, ASilentMasterIsPassedOver) {
-  const SilentServer silent;
+  const SilentMaster silent;
   MountConfig c = config();
   c.masters.insert(c.masters.begin(), silent.address());
   auto opened = await(Volume::open(loop_.loop(), c));

@@ -5,8 +5,8 @@
 #include <cstring>
 
 #include "daemon/kernel/kernel_front.h"
+#include "tests/peer.h"
 #include "tests/unit/app_fakes.h"
-#include "tests/unit/deaf_peer.h"
 
 namespace cfs {
 namespace {

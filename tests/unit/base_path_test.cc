@@ -10,7 +10,7 @@
 
 #include "daemon/base/link_watch.h"
 #include "daemon/base/path_probe.h"
-#include "tests/unit/deaf_peer.h"
+#include "tests/peer.h"
 
 namespace cfs {
 namespace {

@@ -6,7 +6,7 @@
 # Usage     tests/vm/dkms.sh
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 2
-if [ "${1:-}" != --inside ]; then exec unshare --mount --propagation private -- "${BASH_SOURCE[0]}" --inside; fi
+if [ "${1:-}" != --inside ]; then exec unshare --mount --propagation private -- tests/vm/dkms.sh --inside; fi
 # shellcheck source=tests/lib.sh
 . tests/lib.sh
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// A peer that may stop answering, for tests of what is done about it.
+/// A peer on loopback for tests of what is done about it: silent, deaf, or with answers of the test's own.
 #pragma once
 
 #include <arpa/inet.h>
@@ -13,7 +13,8 @@
 
 namespace cfs::test {
 
-/// A peer on loopback that can be deaf: with its queue of connections full, the kernel drops what dials.
+/// The kernel takes connections for it, so whoever dials is connected and hears nothing, until take(). It can be deaf: with
+/// its queue of connections full, the kernel drops what dials.
 class Peer {
  public:
   Peer() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
@@ -42,6 +43,10 @@ class Peer {
     const auto* in = reinterpret_cast<const sockaddr_in*>(&at.addr);
     return "127.0.0.1:" + std::to_string(ntohs(in->sin_port));
   }
+  /// The next one that dials; an invalid one after leave().
+  [[nodiscard]] Fd take() const { return Fd(::accept(fd_.get(), nullptr, nullptr)); }
+  /// Nobody is taken any more: ends take() on another thread.
+  void leave() { ::shutdown(fd_.get(), SHUT_RDWR); }
   Endpoint at;
 
  private:
