@@ -18,7 +18,6 @@
 static bool cfs_map_error_final(int err)
 {
 	switch (err) {
-	case -ENOENT:
 	case -ESTALE:
 	case -EUCLEAN:
 	case -EPERM:
@@ -68,6 +67,8 @@ static void cfs_map_loaded(struct cfs_call *call)
 
 	mutex_lock(&d->lock);
 	ret = call->res < 0 ? call->res : cfs_map_parse(d, call->reply, call->reply_len);
+	if (ret == -ENOENT)
+		ret = -ESTALE;	/* a file that is open has no name to be missing */
 	d->map_loading = false;
 	d->calls--;
 	d->map_valid = !ret;

@@ -119,6 +119,7 @@ Task<Result<void>> DataFile::read_piece(ExtentKey key, std::uint64_t offset, std
   for (int round = 0;; ++round) {
     const auto dp = co_await volume_.partition(key.partition_id);
     if (!dp) co_return dp.error();
+    std::size_t missing = 0;
     const bool any = volume_.follower_read() || round > 0;  // appended bytes are on every replica
     for (const std::string& host : hosts_by_leader(*dp)) {
       wire::Packet p =
@@ -133,9 +134,11 @@ Task<Result<void>> DataFile::read_piece(ExtentKey key, std::uint64_t offset, std
         continue;
       }
       if (*result == CFS_RC_OK) co_return Result<void>{};
+      if (*result == CFS_RC_NOT_EXIST) ++missing;
       last = make_error(*result == CFS_RC_NOT_EXIST ? EIO : cfs_result_errno(*result),
                         host + ": read: " + wire::result_name(*result));
     }
+    if (missing > 0 && missing == dp->hosts.size()) co_return make_error(ESTALE, last.text());
     if (Loop::now_ms() > until || loop_.stopping()) co_return make_error(EIO, last.text());
     if (round > 0) co_await loop_.sleep(Millis(std::min(1000, 100 * round)));
   }
@@ -149,6 +152,23 @@ Task<Result<std::string>> DataFile::read(std::uint64_t offset, std::uint64_t siz
     const auto pushed = co_await push();
     if (!pushed) co_return pushed.error();
   }
+  auto data = co_await read_mapped(offset, size);
+  if (data || data.code() != ESTALE) co_return data;
+  // The extents have moved without a new generation, or another host removed the file.
+  {
+    const auto lock = co_await mutex_.lock();
+    const auto flushed = co_await flush_locked();
+    if (!flushed) co_return flushed.error();
+    const auto fresh = co_await load();
+    if (!fresh && fresh.code() == ENOENT) co_return make_error(ESTALE, fresh.error().text());
+    if (!fresh) co_return fresh.error();
+  }
+  data = co_await read_mapped(offset, size);
+  if (!data && data.code() == ESTALE) co_return make_error(EIO, data.error().text());
+  co_return data;
+}
+
+Task<Result<std::string>> DataFile::read_mapped(std::uint64_t offset, std::uint64_t size) {
   if (offset >= size_) co_return std::string();
   size = std::min(size, size_ - offset);
   std::string out(size, '\0');

@@ -31,6 +31,7 @@ class DataFile {
 
   /// Ask for the extent list, unless bytes of ours are not committed yet.
   Task<Result<void>> open();
+  /// Errors  ESTALE: another host removed the file. EIO: no replica has bytes that the list names.
   Task<Result<std::string>> read(std::uint64_t offset, std::uint64_t size);
   Task<Result<void>> write(std::uint64_t offset, std::string data);
   /// Everything acknowledged by the data nodes and committed; mtime sent if bytes were overwritten.
@@ -70,6 +71,8 @@ class DataFile {
   Task<Result<void>> append_stream(std::uint64_t offset, std::string_view data);
   Task<Result<void>> open_stream(std::uint64_t offset);
   Task<Result<void>> overwrite(ExtentKey key, std::uint64_t offset, std::string_view data);
+  /// By the list as it is; ESTALE: no replica has an extent of it.
+  Task<Result<std::string>> read_mapped(std::uint64_t offset, std::uint64_t size);
   Task<Result<void>> read_piece(ExtentKey key, std::uint64_t offset, std::uint64_t size, char* out);
   Task<Result<DataPartition>> pick(std::vector<std::uint64_t> avoid);
   wire::Packet request(std::uint8_t op, std::uint8_t extent_type, std::uint64_t partition) const;

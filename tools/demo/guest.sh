@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The demo, guest side: real files in, compared, edited, compared. The same actions go to a local directory as the truth.
-#   tools/demo/guest.sh FILES BIG_MIB
+#   tools/demo/guest.sh LIST BIG_MIB        LIST: names of files, a line each
 set -eu
 cd "$(dirname "$0")/../.."
-FILES=$1 BIG=$2
+LIST=$1 BIG=$2
 B=$PWD/build/release
 CFSCTL=$B/tools/cfsctl/cfsctl
 VOLUME=demo@$CUBEFS_HOST_IP:17010
@@ -30,9 +30,8 @@ wait_for_cluster() {
   echo "the mini cluster did not come up"; return 1
 }
 mount_it() { "$CFSCTL" mount "$VOLUME" "$MNT" --owner demo --frontend kernel >/dev/null; }
-prepare() { # the same FILES files every time: sorted names, links followed
-  find -L /usr/include -type f -size -1024k 2>/dev/null | LC_ALL=C sort | head -n "$FILES" >/tmp/list
-  xargs -d "\n" cp -L --parents --preserve=timestamps -t "$WANT" </tmp/list
+prepare() {
+  xargs -d "\n" cp -L --parents --preserve=timestamps -t "$WANT" <"$LIST"
   head -c "${BIG}M" <(openssl enc -aes-128-ctr -pass pass:demo -nosalt -pbkdf2 </dev/zero 2>/dev/null) >"$WANT/big"
 }
 copy_in() { cp -r "$WANT" "$GOT"; }
@@ -70,7 +69,7 @@ requests() { tr -d ' \n"' </tmp/stats.json | grep -oE 'requests:\{[^}]*\}' | gre
 human() { numfmt --to=iec-i --suffix=B "$1"; }
 
 wait_for_cluster
-step prepare "choose $FILES files of /usr/include, make one of $BIG MiB" prepare
+step prepare "copy $(wc -l <"$LIST") files of /usr/include, make one of $BIG MiB" prepare
 step mount   "cfsctl mount $VOLUME $MNT" mount_it
 grep " $MNT " /proc/mounts | sed 's/^/      /'
 step copy    "copy the tree in" copy_in
