@@ -182,7 +182,8 @@ TEST_F(TwoMounts, ReplacedFileIsOpenedAnew) {
 }
 
 TEST_F(TwoMounts, ReadOfAFileThatTheOtherRemovedEnds) {
-  const std::string content = pattern(3 << 20, 3);  // what lies in a tiny extent is overwritten with zeros
+  // what lies in a tiny extent is overwritten with zeros
+  const std::string content = pattern(3 << 20, 3);
   write_file(a("f"), content);
   const Fd f(b("f"), O_RDONLY);
   ASSERT_GE(f.get(), 0) << strerror(f.error());
@@ -193,7 +194,8 @@ TEST_F(TwoMounts, ReadOfAFileThatTheOtherRemovedEnds) {
     std::string got(content.size(), 0);
     const ssize_t n = ::pread(f.get(), got.data(), got.size(), 0);
     error = n < 0 ? errno : 0;
-    EXPECT_TRUE(n < 0 || got == content) << n;
+    got.resize(static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+    EXPECT_TRUE(content.starts_with(got)) << "wrong bytes";
     return n < 0;
   });
   EXPECT_TRUE(error == ESTALE || error == EIO) << strerror(error);

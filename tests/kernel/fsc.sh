@@ -9,22 +9,32 @@ cd "$(dirname "$0")/../.." || exit 2
 # shellcheck source=tests/lib.sh
 . tests/lib.sh
 CFSCTL=$1 MASTER=$2 OTHER=$3 ORACLE=$4
-MNT=/mnt/fsc DISK=/mnt/fsc-disk IMAGE=/var/tmp/fsc.img
+MNT=/mnt/fsc DISK=/mnt/fsc-disk IMAGE=/var/tmp/fsc.img SECTORS=$((200 << 11))
 PATH=$PATH:/sbin:/usr/sbin
 
-keeper=
+KEEPER=/tmp/fsc-keeper.pid
+stop_keeper() { kill "$(cat "$KEEPER")"; }
 cleanup() {
-  [ -z "$keeper" ] || kill "$keeper" 2>/dev/null
+  stop_keeper 2>/dev/null
   "$CFSCTL" umount "$MNT" 2>/dev/null
   umount "$DISK" 2>/dev/null
+  dmsetup remove fsc-disk 2>/dev/null
   rm -f "$IMAGE"
 }
 trap cleanup EXIT
 
-# What cachefilesd does, but for the culling.
+# What cachefilesd does, but for the culling. The disk is a mapping, which can be made to fail.
 start_cache() {
-  modprobe loop && modprobe ext4 && modprobe cachefiles || return 1
-  mkdir -p "$DISK" && truncate -s 200M "$IMAGE" && mkfs.ext4 -q "$IMAGE" && mount -o loop "$IMAGE" "$DISK" || return 1
+  modprobe -a loop dm-mod ext4 cachefiles || return 1
+  mkdir -p "$DISK" && truncate -s 200M "$IMAGE" && mkfs.ext4 -q "$IMAGE" && losetup -f "$IMAGE" || return 1
+  dmsetup create fsc-disk --noudevsync --table "0 $SECTORS linear $(loop_device) 0" && dmsetup mknodes &&
+    mount /dev/mapper/fsc-disk "$DISK"
+}
+loop_device() { losetup -n -O NAME -j "$IMAGE"; }
+start_keeper() {
+  bind_cache >/dev/null 2>&1 &
+  echo $! >"$KEEPER"
+  until_ok 20 doctor_says 'ok  *bound'
 }
 # The cache is bound as long as somebody has the device open.
 bind_cache() {
@@ -150,19 +160,42 @@ cache_goes_away() {
   drop_pages
   (for i in 1 2 3 4; do cmp "$MNT/fsc-g$i" /tmp/g$i || exit 1; done) &
   reader=$!
-  kill "$keeper"
+  stop_keeper
   wait $reader || return 1
   drop_pages
   for i in 1 2 3 4; do cmp "$MNT/fsc-g$i" /tmp/g$i && rm "$MNT/fsc-g$i" || return 1; done
 }
-ends() { until_ok 20 doctor_says 'no cache is bound' && "$CFSCTL" umount "$MNT" && until_ok 20 umount "$DISK"; }
+# The cache's disk refuses everything, with files in the cache and files that would go there: the servers have them all.
+disk_fails() {
+  local i size=1000000 before
+  start_keeper && remount_fsc || return 1
+  for i in 1 2; do head -c $size /dev/urandom >/tmp/d$i && cp /tmp/d$i "$OTHER/fsc-d$i" || return 1; done
+  sync -f "$OTHER" && sleep 3
+  before=$(used)
+  cmp "$MNT/fsc-d1" /tmp/d1 && until_ok 20 has_stored $((before + size)) || return 1
+  drop_pages
+  read_costs "$MNT/fsc-d1" /tmp/d1 0 0 && sync -f "$DISK" || return 1
+  drop_pages
+  dmsetup suspend --noudevsync fsc-disk && dmsetup load fsc-disk --table "0 $SECTORS error" &&
+    dmsetup resume --noudevsync fsc-disk || return 1
+  read_costs "$MNT/fsc-d1" /tmp/d1 $size $((size * 2)) && cmp "$MNT/fsc-d2" /tmp/d2 || return 1
+  printf more >>/tmp/d1 && printf more >>"$MNT/fsc-d1" && sync -f "$MNT" || return 1
+  for i in 1 2; do
+    drop_pages
+    cmp "$MNT/fsc-d1" /tmp/d1 && cmp "$MNT/fsc-d2" /tmp/d2 || return 1
+  done
+  remount_fsc && cmp "$MNT/fsc-d1" /tmp/d1 && cmp "$MNT/fsc-d2" /tmp/d2 && rm "$MNT"/fsc-d[12]
+}
+no_disk() {
+  stop_keeper
+  until_ok 20 umount "$DISK" && dmsetup remove --noudevsync fsc-disk && losetup -d "$(loop_device)"
+}
+ends() { until_ok 20 doctor_says 'no cache is bound' && "$CFSCTL" umount "$MNT" ; }
 
 check fsc-disk start_cache
 check fsc-mount-without-cache mount_fsc
 check fsc-doctor-misses-cache doctor_says 'no cache is bound'
-bind_cache >/dev/null 2>&1 &
-keeper=$!
-check fsc-doctor-finds-cache until_ok 20 doctor_says 'ok  *bound'
+check fsc-doctor-finds-cache start_keeper
 check fsc-remount remount_fsc
 check fsc-shown-and-exclusive shown_and_exclusive
 check fsc-needs-the-module needs_the_module
@@ -174,5 +207,7 @@ check fsc-changes-here changes_here
 check fsc-removed-is-freed removed_is_freed
 check fsc-oracle oracle_with_cache
 check fsc-cache-goes-away cache_goes_away
+check fsc-disk-fails disk_fails
+check fsc-no-disk no_disk
 check fsc-ends ends
 exit "$failed"

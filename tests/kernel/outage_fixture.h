@@ -178,8 +178,8 @@ class Outage : public DataFaults {
   }
 
   void start_work() {
-    workers_.push_back(
-        std::make_unique<Worker>("read", [this](unsigned i) { return read_some(i); }));
+    workers_.push_back(std::make_unique<Worker>(
+        "read", [this](unsigned i) { return read_some(path("read"), i); }));
     workers_.push_back(
         std::make_unique<Worker>("append+fsync", [this](unsigned i) { return append(i); }));
     workers_.push_back(
@@ -238,22 +238,23 @@ class Outage : public DataFaults {
                             " status && exit 0; sleep 0.2; done; exit 1"));
   }
 
-  Network net_;
-  std::vector<std::unique_ptr<Worker>> workers_;
-
- private:
-  int read_some(unsigned i) {
+  /// Direct, from where i says.
+  int read_some(const std::string& file, unsigned i) {
     static constexpr size_t kPiece = 64 * 1024;
     const size_t at = i * 7 % (data_.size() / kPiece) * kPiece;
     void* buffer = nullptr;
     if (posix_memalign(&buffer, 4096, kPiece) != 0) return ENOMEM;
     const std::unique_ptr<void, decltype(&free)> owner(buffer, &free);
-    Fd fd(path("read"), O_RDONLY | O_DIRECT);
+    Fd fd(file, O_RDONLY | O_DIRECT);
     const ssize_t n = pread(fd.get(), buffer, kPiece, static_cast<off_t>(at));
     if (n < 0) return errno;
     return n == ssize_t(kPiece) && memcmp(buffer, data_.data() + at, kPiece) == 0 ? 0 : EILSEQ;
   }
 
+  Network net_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+
+ private:
   std::string append_name() const { return "append" + std::to_string(append_file_); }
 
   /// To one file after the other, since what it should contain is kept in memory.

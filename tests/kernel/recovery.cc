@@ -24,6 +24,10 @@ class Recovery : public Outage {
     Outage::SetUp();
     fixed_ = pattern(64 * 1024, 5);
     write_file("fixed", fixed_);
+    any_replica_ = std::make_unique<Mount>("/mnt/follow", "followerread");
+    const std::string same = "/mnt/follow" + path("read").substr(env("CFS_TEST_DIR").size());
+    workers_.push_back(std::make_unique<Worker>(
+        "read, followerread", [this, same](unsigned i) { return read_some(same, i); }));
     workers_.push_back(std::make_unique<Worker>("overwrite+fsync", [this](unsigned i) {
       const size_t at = i % 16 * 4096;
       const std::string piece = pattern(4096, i);
@@ -33,6 +37,12 @@ class Recovery : public Outage {
       if (e == 0) fixed_.replace(at, piece.size(), piece);
       return e;
     }));
+  }
+
+  void TearDown() override {
+    stop_work();
+    any_replica_.reset();
+    Outage::TearDown();
   }
 
   void note(const std::string& fault, const std::string& work, const std::string& goal, long ms) {
@@ -74,7 +84,7 @@ class Recovery : public Outage {
     }
     for (size_t i = 0; i < workers_.size(); i++) {
       const std::string& work = workers_[i]->name();
-      if (work == "read") note(name, work, read_goal, longest[i]);
+      if (work.starts_with("read")) note(name, work, read_goal, longest[i]);
       if (work == "append+fsync") note(name, work, append_goal, longest[i]);
       if (work == "overwrite+fsync") note(name, work, overwrite_goal, longest[i]);
     }
@@ -103,6 +113,7 @@ class Recovery : public Outage {
     printf("\n");
   }
 
+  std::unique_ptr<Mount> any_replica_;  // of the same volume
   std::string fixed_;
   std::vector<Figure> figures_;
 };
