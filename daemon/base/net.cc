@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <utility>
 
 namespace cfs {
 namespace {
@@ -94,6 +95,65 @@ Task<Result<void>> connect_to(Loop& loop, int fd, Endpoint to, std::int64_t dead
       co_await loop.connect(fd, reinterpret_cast<const sockaddr*>(&to.addr), to.len, Millis(left));
   if (res < 0) co_return net_error(res);
   co_return Result<void>();
+}
+
+namespace {
+
+constexpr std::int64_t kDialPeriodMs = 200;
+constexpr std::int64_t kDialTimeoutMs = 1000;  // of each; far peers answer late
+
+/// Shared by the caller and all dials, whichever ends last.
+struct Dialing {
+  Loop& loop;
+  Endpoint to;
+  Millis user_timeout;
+  std::int64_t deadline_ms;
+  Result<Fd> outcome = make_error(ETIMEDOUT, {});
+  bool over = false;
+  Event ended = {};
+
+  void end(Result<Fd> with) {
+    if (std::exchange(over, true)) return;
+    outcome = std::move(with);
+    ended.set();
+  }
+};
+
+Task<Result<Fd>> dial_once(Loop& loop, Endpoint to, Millis user_timeout, std::int64_t deadline_ms) {
+  Result<Fd> fd = tcp_socket(to.addr.ss_family, user_timeout);
+  if (!fd.ok()) co_return fd;
+  const Result<void> done = co_await connect_to(loop, fd->get(), to, deadline_ms);
+  if (!done.ok()) co_return done.error();
+  co_return fd;
+}
+
+Task<void> one_of_many(std::shared_ptr<Dialing> d) {
+  const std::int64_t until = std::min(d->deadline_ms, Loop::now_ms() + kDialTimeoutMs);
+  Result<Fd> made = co_await dial_once(d->loop, d->to, d->user_timeout, until);
+  if (made.ok() || made.code() != ETIMEDOUT) d->end(std::move(made));
+}
+
+Task<void> dial_again_and_again(std::shared_ptr<Dialing> d) {
+  while (!d->over) {
+    d->loop.spawn(one_of_many(d));
+    const std::int64_t left = d->deadline_ms - Loop::now_ms();
+    const int slept =
+        co_await d->loop.sleep(Millis(std::clamp<std::int64_t>(left, 1, kDialPeriodMs)));
+    if (slept < 0 || Loop::now_ms() >= d->deadline_ms) d->end(make_error(ETIMEDOUT, {}));
+  }
+}
+
+}  // namespace
+
+Task<Result<Fd>> dial(Loop& loop, Endpoint to, Millis user_timeout, std::int64_t deadline_ms) {
+  const std::int64_t first = std::min(deadline_ms, Loop::now_ms() + kDialPeriodMs);
+  Result<Fd> made = co_await dial_once(loop, to, user_timeout, first);
+  if (made.ok() || made.code() != ETIMEDOUT || first == deadline_ms) co_return made;
+  auto dialing = std::make_shared<Dialing>(
+      Dialing{.loop = loop, .to = to, .user_timeout = user_timeout, .deadline_ms = deadline_ms});
+  loop.spawn(dial_again_and_again(dialing));
+  co_await dialing->ended.wait();
+  co_return std::move(dialing->outcome);
 }
 
 Task<Result<void>> send_all(Loop& loop, int fd, const char* data, std::size_t len,

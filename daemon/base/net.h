@@ -54,6 +54,10 @@ Result<Fd> tcp_socket(int family, Millis user_timeout);
 
 /// Connect before `deadline_ms` (Loop::now_ms() clock).
 Task<Result<void>> connect_to(Loop& loop, int fd, Endpoint to, std::int64_t deadline_ms);
+
+/// A connection to a peer that may be out of reach for now. A lost SYN is sent again only after 1 s, so there is a fresh dial
+/// every 200 ms, and the first that is answered counts: connected, or the error of a refusal. ETIMEDOUT: none was.
+Task<Result<Fd>> dial(Loop& loop, Endpoint to, Millis user_timeout, std::int64_t deadline_ms);
 /// Send or receive exactly `len` bytes before `deadline_ms`.
 Task<Result<void>> send_all(Loop& loop, int fd, const char* data, std::size_t len,
                             std::int64_t deadline_ms);

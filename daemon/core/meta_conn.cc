@@ -8,9 +8,7 @@ namespace cfs {
 namespace {
 
 constexpr Millis kUserTimeout(6000);
-constexpr std::int64_t kConnectMs =
-    2000;  // in three dials: a lost SYN is sent again only after 1 s
-constexpr std::int64_t kFirstDialsMs = 400;
+constexpr std::int64_t kConnectMs = 2000;
 constexpr std::int64_t kIdleMs = 30000;        // idle life of sdk/meta's pool
 constexpr std::size_t kVersionCount = 2;       // bytes of the count in front of a version list
 constexpr std::size_t kPieceBytes = 1u << 20;  // memory follows what arrives, not what is claimed
@@ -148,17 +146,9 @@ Task<Result<std::unique_ptr<MetaConn>>> MetaPool::connect(Node& node, std::strin
   Result<void> known = co_await resolve(node, addr);
   if (!known.ok()) co_return known.error();
   const std::int64_t limit = std::min(deadline_ms, Loop::now_ms() + kConnectMs);
-  for (int dials = 1;; ++dials) {
-    Result<Fd> fd = tcp_socket(node.endpoint.addr.ss_family, kUserTimeout);
-    if (!fd.ok()) co_return fd.error();
-    const std::int64_t now = Loop::now_ms();
-    const std::int64_t until = dials < 3 ? std::min(limit, now + kFirstDialsMs) : limit;
-    Result<void> done = co_await connect_to(loop_, fd->get(), node.endpoint, until);
-    if (done.ok()) {
-      co_return std::make_unique<MetaConn>(loop_, std::move(*fd), traffic_, *node.probe);
-    }
-    if (done.code() != ETIMEDOUT || until >= limit || closed_) co_return done.error().in("connect");
-  }
+  Result<Fd> fd = co_await dial(loop_, node.endpoint, kUserTimeout, limit);
+  if (!fd.ok()) co_return fd.error().in("connect");
+  co_return std::make_unique<MetaConn>(loop_, std::move(*fd), traffic_, *node.probe);
 }
 
 std::unique_ptr<MetaConn> MetaPool::take_idle(Node& node) {

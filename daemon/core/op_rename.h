@@ -5,8 +5,8 @@
 ///          old name away, the link away, the replaced inode's link away; undone step by step on a
 ///          refusal. An empty target directory is removed first.
 ///          With the caller's hints nothing waits for lookups. In a transaction the server compares
-///          them; else the names are looked up beside the first request, before any name changes.
-///          Stale ones are undone, and the rename begins anew with lookups.
+///          them; else the old name and one that is replaced are looked up beside the first request,
+///          before any name changes. Stale ones are undone, and the rename begins anew with lookups.
 /// Threads  The loop's. Lifetime  One call.
 /// Failure  ENOENT, EEXIST (no_replace), ENOTDIR, EISDIR, ENOTEMPTY and what the server says.
 /// Source   CubeFS v3.5.3 sdk/meta/api.go (rename_ll, txRename_ll); POSIX rename.
@@ -53,6 +53,7 @@ class RenameOp final : NameOp {
   // op_rename_plain.cc: without transaction
   Task<Result<Attr>> run_plain();
   Task<Result<bool>> hints_hold();
+  Task<Result<bool>> new_name_is_free();
   Task<Result<Attr>> add_link();
   Task<Result<Attr>> make_name();
   Task<Result<Attr>> put_name();
@@ -86,8 +87,9 @@ class RenameOp final : NameOp {
 
   Args args_;
   QuotaIds quota_ids_;
-  Attr removed_dir_;  ///< target directory that was removed first
-  int rounds_ = 0;    ///< how often the target changed under us
+  Attr removed_dir_;              ///< target directory that was removed first
+  int rounds_ = 0;                ///< how often the target changed under us
+  bool new_name_unseen_ = false;  ///< that there is none is a hint
 };
 
 }  // namespace cfs

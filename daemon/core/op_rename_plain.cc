@@ -7,6 +7,8 @@
 ///          names, or left with both names and reported as EIO.
 #include <spdlog/spdlog.h>
 
+#include <utility>
+
 #include "daemon/base/when_all.h"
 #include "daemon/core/op_rename.h"
 
@@ -29,12 +31,12 @@ Task<Result<Attr>> RenameOp::run_plain() {
   co_return done;
 }
 
-/// Do the names still mean what the caller's cache says?
+/// Does the old name still mean what the caller's cache says, and the one to be replaced?
 Task<Result<bool>> RenameOp::hints_hold() {
   using Reply = Result<wire::LookupReply>;
   std::vector<Task<Reply>> asks;
   asks.push_back(ops_.lookup(args_.dir, args_.name));
-  asks.push_back(ops_.lookup(args_.new_dir, args_.new_name));
+  if (replaces_file()) asks.push_back(ops_.lookup(args_.new_dir, args_.new_name));
   const std::vector<Reply> got = co_await when_all<Reply>(ops_.loop(), std::move(asks));
   const Ino want[] = {log_.record().ino, log_.record().old_ino};
   for (std::size_t i = 0; i < got.size(); ++i) {
@@ -44,9 +46,21 @@ Task<Result<bool>> RenameOp::hints_hold() {
   co_return true;
 }
 
+/// Is there no such name yet? A file whose only link is the old name is not asked about: then the
+/// server refuses whatever has the new one.
+Task<Result<bool>> RenameOp::new_name_is_free() {
+  const ProgressRecord& r = log_.record();
+  new_name_unseen_ = S_ISDIR(r.mode) || r.nlink == 2;  // with the link that was added
+  if (new_name_unseen_) co_return true;
+  const Result<wire::LookupReply> there = co_await ops_.lookup(args_.new_dir, args_.new_name);
+  if (!there.ok() && there.error().code != ENOENT) co_return there.error();
+  co_return !there.ok();
+}
+
 /// The servers compare nothing with a hint: a new name that is our inode's already is Ok to them, and
 /// a replaced file loses its name. So hints are checked before a name changes; that costs no
-/// round trip, since a link too many can be taken back.
+/// round trip, since a link too many can be taken back. Not checked is a new name that should be
+/// free, unless the file has a third link.
 Task<Result<Attr>> RenameOp::add_link() {
   ProgressRecord& r = log_.record();
   Answer<wire::InodeReply> linked;
@@ -62,6 +76,7 @@ Task<Result<Attr>> RenameOp::add_link() {
   }
   if (!linked.ok()) co_return fail(linked.result, linked.error);
   r.nlink = linked.reply.info.nlink;
+  if (hinted() && hold.ok() && *hold && !replaces_file()) hold = co_await new_name_is_free();
   if (!hold.ok()) {
     done = co_await undo_link(hold.error(), false);
   } else if (!*hold) {
@@ -158,6 +173,10 @@ Task<Result<Attr>> RenameOp::name_refused(std::uint8_t result, bool lost, Error 
     spdlog::warn("rename: outcome unknown, inode {} keeps a link too many: {}", r.ino,
                  error.text());
     co_return fail(result, error);
+  }
+  if (there.ok() && std::exchange(new_name_unseen_, false)) {
+    done = co_await look_again();
+    co_return done;
   }
   const bool there_is_dir = there.ok() && S_ISDIR(wire::from_go_mode(there->mode));
   const bool in_the_way = there_is_dir || (there.ok() && S_ISDIR(r.mode));

@@ -34,12 +34,10 @@ Task<Result<Fd>> DataConnPool::take(std::string address) {
   }
   const auto endpoint = parse_endpoint(address);
   if (!endpoint) co_return endpoint.error();
-  auto fd = tcp_socket(endpoint->addr.ss_family, Millis(kReplyTimeoutMs));
-  if (!fd) co_return fd.error();
-  const auto up =
-      co_await connect_to(loop_, fd->get(), *endpoint, Loop::now_ms() + kConnectTimeout.count());
-  if (!up) co_return up.error().in(address);
-  co_return std::move(*fd);
+  Result<Fd> fd = co_await dial(loop_, *endpoint, Millis(kReplyTimeoutMs),
+                                Loop::now_ms() + kConnectTimeout.count());
+  if (!fd.ok()) co_return fd.error().in(address);
+  co_return fd;
 }
 
 void DataConnPool::put(const std::string& address, Fd fd) {

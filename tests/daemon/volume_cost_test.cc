@@ -277,9 +277,9 @@ TEST_F(CostTest, RenameOfKnownNames) {
   warm_up();
   const Ino f = make(kRoot, "f");
   const RenameHints hints{.src = f, .src_mode = kFile, .dst_known = true};
-  // The two lookups go beside the first request: without them a stale hint can cost a file its name.
+  // The lookup goes beside the first request: without it a stale hint can cost a file its name.
   EXPECT_EQ((Ops{{CFS_MOP_LINK_INODE, 1},
-                 {CFS_MOP_LOOKUP, 2},
+                 {CFS_MOP_LOOKUP, 1},
                  {CFS_MOP_CREATE_DENTRY, 1},
                  {CFS_MOP_BATCH_DELETE_DENTRY, 1},
                  {CFS_MOP_UNLINK_INODE, 1}}),
@@ -288,6 +288,27 @@ TEST_F(CostTest, RenameOfKnownNames) {
               const std::string from = n == 0 ? "g" : numbered("g", n);
               EXPECT_TRUE(rename(kRoot, from, kRoot, numbered("g", n + 1), false, hints).ok());
             }));
+}
+
+/// Of a file with other links, one of which may be the new name; and of a name that is replaced.
+TEST_F(CostTest, RenameOfKnownNamesThatMayMeanMore) {
+  warm_up();
+  const Ino f = make(kRoot, "f");
+  const Ino g = make(kRoot, "g");
+  ASSERT_TRUE(link(f, kRoot, "other").ok());
+  const auto lookups = [&](const std::string& to, Ino dst) {
+    const RenameHints hints{.src = f,
+                            .src_mode = kFile,
+                            .dst_known = true,
+                            .dst = dst,
+                            .dst_mode = dst == 0 ? 0 : kFile};
+    return cost(
+        [&] { EXPECT_TRUE(rename(kRoot, "f", kRoot, to, false, hints).ok()); })[CFS_MOP_LOOKUP];
+  };
+  EXPECT_EQ(2, lookups("h", 0));
+  ASSERT_TRUE(rename(kRoot, "h", kRoot, "f").ok());
+  ASSERT_TRUE(unlink(kRoot, "other").ok());
+  EXPECT_EQ(2, lookups("g", g));
 }
 
 TEST_F(CostTest, RenameOfKnownNamesInATransaction) {

@@ -75,6 +75,54 @@ TEST_F(PathProbeTest, BrokenThenBack) {
   EXPECT_FALSE(probe->broken());
 }
 
+struct DialTest : PathProbeTest {
+  Result<Fd> made = make_error(EIO, {});
+  std::int64_t took = -1;
+
+  static Task<void> dial_and_stop(DialTest* t, Endpoint to, std::int64_t limit_ms) {
+    const std::int64_t begin = Loop::now_ms();
+    t->made = co_await dial(*t->loop, to, Millis(5000), begin + limit_ms);
+    t->took = Loop::now_ms() - begin;
+    t->loop->stop();
+  }
+  void dial_for(Endpoint to, std::int64_t limit_ms) {
+    loop->spawn(dial_and_stop(this, to, limit_ms));
+    loop->run();
+  }
+};
+
+TEST_F(DialTest, AnAnswerIsNotWaitedForWhenThereIsOne) {
+  dial_for(peer.at, 2000);
+  EXPECT_TRUE(made.ok());
+}
+
+/// TCP itself would send its SYN again 1, 3 and 7 s after the first.
+TEST_F(DialTest, APeerThatIsBackIsFoundByAFreshDial) {
+  peer.deafen();
+  loop->spawn(hear_after(loop.get(), &peer, 1150));
+  dial_for(peer.at, 4000);
+  ASSERT_TRUE(made.ok()) << made.error().text();
+  EXPECT_GE(took, 1150);
+  EXPECT_LT(took, 1150 + 600);
+}
+
+TEST_F(DialTest, SilenceEndsAtTheLimit) {
+  peer.deafen();
+  dial_for(peer.at, 500);
+  EXPECT_EQ(ETIMEDOUT, made.code());
+  EXPECT_GE(took, 500);
+}
+
+TEST_F(DialTest, ARefusalEndsIt) {
+  Endpoint nobody;
+  {
+    const Peer gone;
+    nobody = gone.at;
+  }
+  dial_for(nobody, 2000);
+  EXPECT_EQ(ECONNREFUSED, made.code());
+}
+
 TEST_F(PathProbeTest, LostIsToldOnce) {
   peer.deafen();
   probe->suspect();
