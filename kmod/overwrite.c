@@ -87,20 +87,33 @@ static void cfs_over_next_host(struct cfs_piece *piece, struct cfs_dp *dp)
 	}
 }
 
+/*
+ * A connection to the host whose turn it is. One that is not connected yet is waited for, unless it
+ * failed a short time ago; then it is the next one's turn. With none at all the first that comes
+ * back is noticed at once: nothing is counted that would make a later pause longer.
+ */
 static struct cfs_conn *cfs_over_conn(struct cfs_piece *piece, struct cfs_dp *dp)
 {
-	struct cfs_node_obj *node = dp->hosts[cfs_over_host(piece, dp)];
-	struct cfs_conn *conn = cfs_conn_pick(node, CFS_CONN_OVERWRITE, piece->pkt.csb);
+	int i;
 
-	if (conn) {
+	for (i = 0; i < dp->nhosts; i++) {
+		struct cfs_node_obj *node = dp->hosts[cfs_over_host(piece, dp)];
+		struct cfs_conn *conn = cfs_conn_pick(node, CFS_CONN_OVERWRITE, piece->pkt.csb);
+
+		if (conn) {
+			piece->host_since = 0;
+			return conn;
+		}
+		if (!piece->host_since)
+			piece->host_since = get_jiffies_64();
+		if (!cfs_node_suspect(node, CFS_CONN_OVERWRITE) &&
+		    !cfs_passed(piece->host_since + msecs_to_jiffies(CFS_HOST_WAIT_MS)))
+			break;
+		piece->host = (cfs_over_host(piece, dp) + 1) % dp->nhosts;
 		piece->host_since = 0;
-		return conn;
 	}
-	if (!piece->host_since)
-		piece->host_since = get_jiffies_64();
-	if (cfs_node_suspect(node, CFS_CONN_OVERWRITE) ||
-	    cfs_passed(piece->host_since + msecs_to_jiffies(CFS_HOST_WAIT_MS)))
-		cfs_over_next_host(piece, dp);
+	if (i == dp->nhosts)
+		piece->host = U8_MAX;	/* the leader, as the daemon knows it by then */
 	cfs_wait_change(&piece->write->data->run, CFS_RETRY_MS);
 	return NULL;
 }
