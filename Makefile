@@ -61,7 +61,7 @@ bench-meta: all ## bench, only names: cached and cold metadata, 50,000 files, go
 bench-data: all ## bench, only file data: sequential, random, small files
 	@tests/bench/run.sh --report build/bench-data $(ARGS) --group large --group random --group small
 
-bench-recovery: all ## how long work pauses when network, data nodes or the daemon go away and come back: medians of 7, 12 minutes
+bench-recovery: all ## how long work pauses when network, data nodes or the daemon go away and come back: medians of 7, 20 minutes
 	@tests/kernel/run.sh stock --recovery
 
 bench-icount: all ## micro benchmarks in guest instructions against tests/bench/icount-baseline.json

@@ -130,8 +130,19 @@ TEST_F(Recovery, Measured) {
         "data node killed", [](int node) { data_node(node, "stop"); }, start, "1000", "1000",
         "election + 1000");
     each_node(
-        "host of a data node silent", [this](int node) { net_.mute(kFirstDataPort + node); },
-        [this](int) { net_.heal(); }, "500 by hedging", "3000", "election + 1000");
+        "host of a data node without power",
+        [this](int node) {
+          net_.mute(kFirstDataPort + node);
+          data_node(node, "stop");
+        },
+        [this](int node) {
+          data_node(node, "start");
+          net_.heal();
+        },
+        "500 by hedging", "3000", "election + 1000");
+    each_node(
+        "only our way to a data node cut", [this](int node) { net_.mute(kFirstDataPort + node); },
+        [this](int) { net_.heal(); }, "-", "-", "-");
     each_node(
         "data node stopped, its host answers", [](int node) { data_node(node, "hang"); }, start,
         "-", "-", "-");
