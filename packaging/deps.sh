@@ -59,7 +59,7 @@ packages() {
   [ "$what" = build ] && return
   # tests; flex to libssl-dev build the debug kernel, mmdebstrap makes the trixie of the newer one
   printf '%s\n' libgtest-dev libgmock-dev fuse3 iproute2 procps python3 attr curl bpftrace \
-    flex bison bc libssl-dev mmdebstrap nfs-kernel-server nfs-common dkms
+    flex bison bc libssl-dev mmdebstrap nfs-kernel-server nfs-common dkms dmsetup e2fsprogs
   [ "$debian" = 12 ] || printf '%s\n' qemu-system-x86 virtiofsd
   [ "$what" = test ] && return
   printf '%s\n' "clang-format$clang" "clang-tidy$clang" sparse shellcheck perl

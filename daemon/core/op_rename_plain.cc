@@ -306,7 +306,7 @@ Task<Result<Attr>> RenameOp::resume_linked() {
     r.old_mode = wire::from_go_mode(there->mode);
     const bool known = co_await expect_target(there->ino);
     if (!known || args_.no_replace || S_ISDIR(r.old_mode) || S_ISDIR(r.mode)) {
-      done = co_await undo_link(make_error(EEXIST, {}), false);
+      done = co_await look_again();
       co_return done;
     }
   }

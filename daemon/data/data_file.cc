@@ -113,7 +113,7 @@ Task<Result<DataPartition>> DataFile::pick(std::vector<std::uint64_t> avoid) {
 }
 
 Task<Result<void>> DataFile::read_piece(ExtentKey key, std::uint64_t offset, std::uint64_t size,
-                                        char* out) {
+                                        bool fresh, char* out) {
   const std::int64_t until = deadline();
   Error last{EIO, {}};
   for (int round = 0;; ++round) {
@@ -138,7 +138,7 @@ Task<Result<void>> DataFile::read_piece(ExtentKey key, std::uint64_t offset, std
       last = make_error(*result == CFS_RC_NOT_EXIST ? EIO : cfs_result_errno(*result),
                         host + ": read: " + wire::result_name(*result));
     }
-    if (missing > 0 && missing == dp->hosts.size()) co_return make_error(ESTALE, last.text());
+    if (missing >= (fresh ? dp->hosts.size() : 1)) co_return make_error(ESTALE, last.text());
     if (Loop::now_ms() > until || loop_.stopping()) co_return make_error(EIO, last.text());
     if (round > 0) co_await loop_.sleep(Millis(std::min(1000, 100 * round)));
   }
@@ -152,7 +152,7 @@ Task<Result<std::string>> DataFile::read(std::uint64_t offset, std::uint64_t siz
     const auto pushed = co_await push();
     if (!pushed) co_return pushed.error();
   }
-  auto data = co_await read_mapped(offset, size);
+  auto data = co_await read_mapped(offset, size, false);
   if (data || data.code() != ESTALE) co_return data;
   // The extents have moved without a new generation, or another host removed the file.
   {
@@ -163,19 +163,20 @@ Task<Result<std::string>> DataFile::read(std::uint64_t offset, std::uint64_t siz
     if (!fresh && fresh.code() == ENOENT) co_return make_error(ESTALE, fresh.error().text());
     if (!fresh) co_return fresh.error();
   }
-  data = co_await read_mapped(offset, size);
+  data = co_await read_mapped(offset, size, true);
   if (!data && data.code() == ESTALE) co_return make_error(EIO, data.error().text());
   co_return data;
 }
 
-Task<Result<std::string>> DataFile::read_mapped(std::uint64_t offset, std::uint64_t size) {
+Task<Result<std::string>> DataFile::read_mapped(std::uint64_t offset, std::uint64_t size,
+                                                bool fresh) {
   if (offset >= size_) co_return std::string();
   size = std::min(size, size_ - offset);
   std::string out(size, '\0');
   for (std::uint64_t done = 0; done < size;) {
     const ExtentMap::Slice s = map_.slice(offset + done, size - done);
     if (s.key != nullptr) {
-      const auto got = co_await read_piece(*s.key, offset + done, s.size, out.data() + done);
+      const auto got = co_await read_piece(*s.key, offset + done, s.size, fresh, out.data() + done);
       if (!got) co_return got.error();
     }
     done += s.size;

@@ -71,9 +71,10 @@ class DataFile {
   Task<Result<void>> append_stream(std::uint64_t offset, std::string_view data);
   Task<Result<void>> open_stream(std::uint64_t offset);
   Task<Result<void>> overwrite(ExtentKey key, std::uint64_t offset, std::string_view data);
-  /// By the list as it is; ESTALE: no replica has an extent of it.
-  Task<Result<std::string>> read_mapped(std::uint64_t offset, std::uint64_t size);
-  Task<Result<void>> read_piece(ExtentKey key, std::uint64_t offset, std::uint64_t size, char* out);
+  /// By the list as it is. ESTALE: an extent of it is missing, of a `fresh` list on every replica.
+  Task<Result<std::string>> read_mapped(std::uint64_t offset, std::uint64_t size, bool fresh);
+  Task<Result<void>> read_piece(ExtentKey key, std::uint64_t offset, std::uint64_t size, bool fresh,
+                                char* out);
   Task<Result<DataPartition>> pick(std::vector<std::uint64_t> avoid);
   wire::Packet request(std::uint8_t op, std::uint8_t extent_type, std::uint64_t partition) const;
   [[nodiscard]] std::int64_t deadline() const;

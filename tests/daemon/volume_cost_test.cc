@@ -296,19 +296,23 @@ TEST_F(CostTest, RenameOfKnownNamesThatMayMeanMore) {
   const Ino f = make(kRoot, "f");
   const Ino g = make(kRoot, "g");
   ASSERT_TRUE(link(f, kRoot, "other").ok());
-  const auto lookups = [&](const std::string& to, Ino dst) {
+  const auto renamed = [&](const std::string& to, Ino dst) {
     const RenameHints hints{.src = f,
                             .src_mode = kFile,
                             .dst_known = true,
                             .dst = dst,
                             .dst_mode = dst == 0 ? 0 : kFile};
-    return cost(
-        [&] { EXPECT_TRUE(rename(kRoot, "f", kRoot, to, false, hints).ok()); })[CFS_MOP_LOOKUP];
+    return cost([&] { EXPECT_TRUE(rename(kRoot, "f", kRoot, to, false, hints).ok()); });
   };
-  EXPECT_EQ(2, lookups("h", 0));
+  EXPECT_EQ(2, renamed("h", 0)[CFS_MOP_LOOKUP]);
   ASSERT_TRUE(rename(kRoot, "h", kRoot, "f").ok());
   ASSERT_TRUE(unlink(kRoot, "other").ok());
-  EXPECT_EQ(2, lookups("g", g));
+  EXPECT_EQ((Ops{{CFS_MOP_LINK_INODE, 1},
+                 {CFS_MOP_LOOKUP, 2},
+                 {CFS_MOP_UPDATE_DENTRY, 1},
+                 {CFS_MOP_BATCH_DELETE_DENTRY, 1},
+                 {CFS_MOP_UNLINK_INODE, 2}}),
+            renamed("g", g));
 }
 
 TEST_F(CostTest, RenameOfKnownNamesInATransaction) {

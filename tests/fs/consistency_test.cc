@@ -68,6 +68,21 @@ class TwoMounts : public Dir {
   void seen_in_time(const std::string& what, const std::function<bool()>& seen) {
     EXPECT_LE(wait_until(seen), kEntryLifetime + kSlack) << what;
   }
+  /// Of what another host has removed: right bytes at first, then an error.
+  static void expect_reads_to_end(const Fd& f, const std::string& content) {
+    int error = 0;
+    const double took = wait_until([&] {
+      ::posix_fadvise(f.get(), 0, 0, POSIX_FADV_DONTNEED);
+      std::string got(content.size(), 0);
+      const ssize_t n = ::pread(f.get(), got.data(), got.size(), 0);
+      error = n < 0 ? errno : 0;
+      got.resize(static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+      EXPECT_TRUE(content.starts_with(got)) << "wrong bytes";
+      return n < 0;
+    });
+    EXPECT_TRUE(error == ESTALE || error == EIO) << strerror(error);
+    EXPECT_LE(took, 30) << "tried again and again, although nobody has the bytes";
+  }
   std::string other_;
 };
 
@@ -188,20 +203,20 @@ TEST_F(TwoMounts, ReadOfAFileThatTheOtherRemovedEnds) {
   const Fd f(b("f"), O_RDONLY);
   ASSERT_GE(f.get(), 0) << strerror(f.error());
   ASSERT_EQ(call::unlink(a("f")), 0);
-  int error = 0;
-  const double took = wait_until([&] {
-    ::posix_fadvise(f.get(), 0, 0, POSIX_FADV_DONTNEED);
-    std::string got(content.size(), 0);
-    const ssize_t n = ::pread(f.get(), got.data(), got.size(), 0);
-    error = n < 0 ? errno : 0;
-    got.resize(static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
-    EXPECT_TRUE(content.starts_with(got)) << "wrong bytes";
-    return n < 0;
-  });
-  EXPECT_TRUE(error == ESTALE || error == EIO) << strerror(error);
-  EXPECT_LE(took, 30) << "tried again and again, although nobody has the bytes";
+  expect_reads_to_end(f, content);
 }
 
+/// With a replica away, too, which cannot say that it has not got it.
+TEST_F(TwoMounts, ReadOfAFileThatTheOtherRemovedEndsWithoutAReplica) {
+  const std::string content = pattern(3 << 20, 4);
+  write_file(a("f"), content);
+  const Fd f(b("f"), O_RDONLY);
+  ASSERT_GE(f.get(), 0) << strerror(f.error());
+  ask_mini("/mini/fault?action=stop&role=data&index=0");
+  EXPECT_EQ(call::unlink(a("f")), 0);
+  expect_reads_to_end(f, content);
+  ask_mini("/mini/fault?action=start&role=data&index=0");
+}
 TEST_F(TwoMounts, SameHostSeesItsOwnChangesAtOnce) {
   for (int i = 0; i < 20; ++i) {
     const std::string n = a("f" + std::to_string(i));
