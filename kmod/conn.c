@@ -22,6 +22,9 @@
 #include "conn.h"
 #include "trace.h"
 
+/* For a connection to one host, where there is another. */
+#define CFS_HOST_WAIT_MS	2000
+
 struct workqueue_struct *cfs_io_wq;
 
 static DEFINE_XARRAY(cfs_nodes);		/* id -> struct cfs_node_obj; entries are never
@@ -650,6 +653,36 @@ struct cfs_conn *cfs_conn_pick(struct cfs_node_obj *node, enum cfs_conn_class cl
 		cfs_event(csb, &req);
 	}
 	return conn;
+}
+
+/**
+ * cfs_conn_await - a connection to a node that others can stand in for
+ * @node:  Node.
+ * @class: Connection class.
+ * @csb:   Mount whose I/O needs it.
+ * @since: jiffies64 since which the caller waits for this node, 0: it does not. Kept here.
+ *
+ * Context: Process, as cfs_conn_pick().
+ * Return:  strong reference; NULL: it is worth waiting for, with cfs_wait_change();
+ *          ERR_PTR(-EHOSTUNREACH): it failed a short time ago or has been waited for too long, so
+ *          it is another one's turn.
+ */
+struct cfs_conn *cfs_conn_await(struct cfs_node_obj *node, enum cfs_conn_class class,
+				struct cfs_sb *csb, u64 *since)
+{
+	struct cfs_conn *conn = cfs_conn_pick(node, class, csb);
+
+	if (conn) {
+		*since = 0;
+		return conn;
+	}
+	if (!*since)
+		*since = get_jiffies_64();
+	if (!cfs_node_suspect(node, class) &&
+	    !cfs_passed(*since + msecs_to_jiffies(CFS_HOST_WAIT_MS)))
+		return NULL;
+	*since = 0;
+	return ERR_PTR(-EHOSTUNREACH);
 }
 
 /* ---- module ---- */

@@ -162,6 +162,8 @@ struct cfs_conn {
 
 struct cfs_conn *cfs_conn_pick(struct cfs_node_obj *node, enum cfs_conn_class class,
 			       struct cfs_sb *csb);
+struct cfs_conn *cfs_conn_await(struct cfs_node_obj *node, enum cfs_conn_class class,
+				struct cfs_sb *csb, u64 *since);
 void cfs_conn_get(struct cfs_conn *conn);
 void cfs_conn_put(struct cfs_conn *conn);
 bool cfs_conn_move(struct cfs_conn *conn, enum cfs_conn_state to);

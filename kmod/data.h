@@ -66,9 +66,6 @@
 #define CFS_CONFLICTS_MAX	3		/* times a write is moved after a refused commit */
 #define CFS_RETRY_MS		100		/* pause before the same thing is tried again */
 #define CFS_RETRY_MAX_MS	2000		/* the pause grows up to this */
-#define CFS_HOST_WAIT_MS	2000		/* for a connection to one host, where there is
-						 * another
-						 */
 
 struct cfs_stream;
 

@@ -94,28 +94,22 @@ static void cfs_over_next_host(struct cfs_piece *piece, struct cfs_dp *dp)
  */
 static struct cfs_conn *cfs_over_conn(struct cfs_piece *piece, struct cfs_dp *dp)
 {
+	struct cfs_conn *conn = NULL;
 	int i;
 
 	for (i = 0; i < dp->nhosts; i++) {
-		struct cfs_node_obj *node = dp->hosts[cfs_over_host(piece, dp)];
-		struct cfs_conn *conn = cfs_conn_pick(node, CFS_CONN_OVERWRITE, piece->pkt.csb);
-
-		if (conn) {
-			piece->host_since = 0;
-			return conn;
-		}
-		if (!piece->host_since)
-			piece->host_since = get_jiffies_64();
-		if (!cfs_node_suspect(node, CFS_CONN_OVERWRITE) &&
-		    !cfs_passed(piece->host_since + msecs_to_jiffies(CFS_HOST_WAIT_MS)))
+		conn = cfs_conn_await(dp->hosts[cfs_over_host(piece, dp)], CFS_CONN_OVERWRITE,
+				      piece->pkt.csb, &piece->host_since);
+		if (!IS_ERR(conn))
 			break;
 		piece->host = (cfs_over_host(piece, dp) + 1) % dp->nhosts;
-		piece->host_since = 0;
+		conn = NULL;
 	}
 	if (i == dp->nhosts)
 		piece->host = U8_MAX;	/* the leader, as the daemon knows it by then */
-	cfs_wait_change(&piece->write->data->run, CFS_RETRY_MS);
-	return NULL;
+	if (!conn)
+		cfs_wait_change(&piece->write->data->run, CFS_RETRY_MS);
+	return conn;
 }
 
 static void cfs_over_send(struct cfs_piece *piece, struct cfs_conn *conn)

@@ -320,19 +320,11 @@ static struct cfs_conn *cfs_rpiece_host(struct cfs_rpiece *rp, struct cfs_dp *dp
 	int i;
 
 	for (i = 0; i < dp->nhosts; i++) {
-		struct cfs_node_obj *node = cfs_rpiece_node(rp, dp);
-		struct cfs_conn *conn = cfs_conn_pick(node, CFS_CONN_READ, rp->pkt.csb);
+		struct cfs_conn *conn = cfs_conn_await(cfs_rpiece_node(rp, dp), CFS_CONN_READ,
+						       rp->pkt.csb, &rp->host_since);
 
-		if (conn) {
-			rp->host_since = 0;
+		if (!IS_ERR(conn))
 			return conn;
-		}
-		if (!rp->host_since)
-			rp->host_since = get_jiffies_64();
-		if (!cfs_node_suspect(node, CFS_CONN_READ) &&
-		    !cfs_passed(rp->host_since + msecs_to_jiffies(CFS_HOST_WAIT_MS)))
-			return NULL;
-		rp->host_since = 0;
 		rp->turn++;
 	}
 	return NULL;

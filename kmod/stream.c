@@ -312,7 +312,7 @@ static bool cfs_stream_place(struct cfs_stream *st)
 {
 	struct cfs_data *d = st->data;
 	struct cfs_sb *csb = cfs_data_sb(d);
-	struct cfs_node_obj *primary;
+	struct cfs_conn *conn;
 
 	if (!st->dp)
 		st->dp = cfs_dp_pick(csb, cfs_data_class(d), st->avoid, st->tiny);
@@ -326,24 +326,18 @@ static bool cfs_stream_place(struct cfs_stream *st)
 		}
 		return false;
 	}
-	primary = st->dp->hosts[0];
-	st->conn = cfs_conn_pick(primary, CFS_CONN_APPEND, csb);
-	if (st->conn) {
-		st->wait_since = 0;
-		return true;
-	}
-	if (!st->wait_since)
-		st->wait_since = get_jiffies_64();
-	if (cfs_node_suspect(primary, CFS_CONN_APPEND) ||
-	    cfs_passed(st->wait_since + msecs_to_jiffies(CFS_HOST_WAIT_MS))) {
+	conn = cfs_conn_await(st->dp->hosts[0], CFS_CONN_APPEND, csb, &st->wait_since);
+	if (IS_ERR(conn)) {
 		cfs_dp_penalise(csb, st->dp, CFS_RC_INIT, CFS_DP_PENALTY_S);
 		st->avoid = st->dp->id;
 		if (st->state == CFS_ST_OPEN)
 			cfs_stream_seal(st);	/* a continued extent cannot be had */
 		cfs_stream_unplace(st);
 		cfs_wait_change(&d->run, CFS_RETRY_MS / 10);
+		return false;
 	}
-	return false;
+	st->conn = conn;
+	return conn;
 }
 
 /* ---- sending ---- */
