@@ -19,9 +19,12 @@ mkdir -p /var/lib/dkms && mount -t tmpfs cubefs-dkms /var/lib/dkms && mkdir "$di
 with_dkms() { dkms "$1" "$pkg" --sourcetree "$dir/src" --dkmstree "$dir/tree" "${@:2}" >"$dir/log" 2>&1 || { tail -n 20 "$dir/log"; return 1; }; }
 source_is_laid() { packaging/dkms.sh source "$dir/src" && with_dkms add; }
 builds() { with_dkms build -k "$release" --kernelsourcedir "$(realpath "$kernel/headers")" --no-depmod; }
-built() { find "$dir/tree/cubefs" -path "*$release*" -name 'cubefs.ko*' | head -n 1; }
+built() { find "$dir/tree/cubefs" -path "*$release*" -name 'cubefs.ko*' -print -quit; }
 # without its types neither policies nor tracing can be loaded
-has_types() { xz -dcf "$(built)" >"$dir/cubefs.ko" && readelf -S "$dir/cubefs.ko" | grep -q '\.BTF'; }
+has_types() {
+  xz -dcf "$(built)" >"$dir/cubefs.ko" || return
+  grep -q '\.BTF' <<<"$(readelf -SW "$dir/cubefs.ko")" || { ls -l "$dir/cubefs.ko"; echo "it has no section .BTF"; return 1; }
+}
 loads() { tests/vm/run --net none --module "$dir/cubefs.ko" -- grep -qw cubefs /proc/filesystems; }
 too_old() {
   with_dkms build -k 6.1.0-1-amd64 --kernelsourcedir "$(realpath "$kernel/headers")" --no-depmod >/dev/null && return 1
