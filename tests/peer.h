@@ -17,10 +17,11 @@ namespace cfs::test {
 /// its queue of connections full, the kernel drops what dials.
 class Peer {
  public:
-  Peer() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  explicit Peer(const char* host = "127.0.0.1")
+      : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     auto* in = reinterpret_cast<sockaddr_in*>(&at.addr);
     in->sin_family = AF_INET;
-    in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(1, inet_pton(AF_INET, host, &in->sin_addr));
     at.len = sizeof(*in);
     EXPECT_EQ(0, ::bind(fd_.get(), reinterpret_cast<sockaddr*>(&at.addr), at.len));
     EXPECT_EQ(0, ::getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&at.addr), &at.len));
@@ -41,7 +42,9 @@ class Peer {
   }
   [[nodiscard]] std::string address() const {
     const auto* in = reinterpret_cast<const sockaddr_in*>(&at.addr);
-    return "127.0.0.1:" + std::to_string(ntohs(in->sin_port));
+    char host[INET_ADDRSTRLEN];
+    return inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host)) +
+           (":" + std::to_string(ntohs(in->sin_port)));
   }
   /// The next one that dials; an invalid one after leave().
   [[nodiscard]] Fd take() const { return Fd(::accept(fd_.get(), nullptr, nullptr)); }

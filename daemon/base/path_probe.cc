@@ -23,12 +23,16 @@ void PathProbe::stop() {
   if (search_) search_->over = true;
 }
 
+bool PathProbe::searching() const {
+  return search_ && !search_->over;
+}
+
 bool PathProbe::broken() const {
-  return search_ && !search_->over && search_->broken;
+  return searching() && search_->broken;
 }
 
 bool PathProbe::lost() const {
-  return search_ && !search_->over && search_->lost;
+  return searching() && search_->lost;
 }
 
 void PathProbe::suspect() {

@@ -27,7 +27,7 @@ class PathProbe {
   static constexpr Millis kPeriod{200};
   static constexpr Millis kDialTimeout{1000};  ///< far peers answer late
   static constexpr std::int64_t kBrokenMs = 400;
-  static constexpr std::int64_t kLostMs = 1500;
+  static constexpr std::int64_t kLostMs = 1200;
   static constexpr std::int64_t kWantedMs = 15'000;
 
   struct Callbacks {
@@ -45,6 +45,7 @@ class PathProbe {
   /// Something has waited for the peer for a while.
   void suspect();
   void stop();
+  [[nodiscard]] bool searching() const;
   [[nodiscard]] bool broken() const;
   [[nodiscard]] bool lost() const;
 

@@ -175,20 +175,28 @@ void Connector::silent(std::uint32_t node, std::uint32_t conn_class, std::uint32
   if (found != connections_.end()) found->second.silent = true;
 }
 
-/// Overwrites stay: a lost connection leaves their outcome open, and newer ones would have to wait
-/// until the old ones cannot be applied any more, longer than a retransmission takes.
+void Connector::close_silent(const Key& key, Connection& connection) {
+  if (!std::exchange(connection.silent, false)) return;
+  cfs_connect order{};
+  order.len = sizeof(order);
+  order.node = key.node;
+  order.conn_class = key.conn_class;
+  order.conn_slot = key.slot;
+  order.timeout_ms = kSilentMs;
+  (void)port_.close_connection(order);  // one that speaks again, or is gone, is left alone
+}
+
 void Connector::path_lost(std::uint32_t node) {
   for (auto it = connections_.lower_bound(Key{node, 0, 0});
        it != connections_.end() && it->first.node == node; ++it) {
-    if (!std::exchange(it->second.silent, false)) continue;
-    if (it->first.conn_class == CFS_CONN_OVERWRITE) continue;
-    cfs_connect order{};
-    order.len = sizeof(order);
-    order.node = node;
-    order.conn_class = it->first.conn_class;
-    order.conn_slot = it->first.slot;
-    order.timeout_ms = kSilentMs;
-    (void)port_.close_connection(order);  // one that speaks again, or is gone, is left alone
+    if (it->first.conn_class != CFS_CONN_OVERWRITE) close_silent(it->first, it->second);
+  }
+}
+
+void Connector::host_lost(std::uint32_t node) {
+  for (auto it = connections_.lower_bound(Key{node, 0, 0});
+       it != connections_.end() && it->first.node == node; ++it) {
+    close_silent(it->first, it->second);
   }
 }
 

@@ -66,8 +66,11 @@ class Connector {
   /// Requests have waited on this connection for a while and nothing comes.
   void silent(std::uint32_t node, std::uint32_t conn_class, std::uint32_t slot);
   /// Nothing answers for the node, or did for a while: what is silent is closed, so that its
-  /// requests go to other replicas.
+  /// requests go to other replicas. Overwrites stay: without their reply newer bytes for the same
+  /// place wait (CFS_QUARANTINE_S), longer than a retransmission takes when the path is back.
   void path_lost(std::uint32_t node);
+  /// Nothing answers for the node while others do: its overwrites go to the next leader, too.
+  void host_lost(std::uint32_t node);
   /// The path to the node was broken and is there again: the same, and all are dialled.
   void path_back(std::uint32_t node, std::int64_t now_ms);
   /// A link came up, an address or a route was added: try whatever failed again, now.
@@ -101,6 +104,7 @@ class Connector {
   };
 
   static void move(Connection& connection, State to, std::int64_t now_ms);
+  void close_silent(const Key& key, Connection& connection);
   [[nodiscard]] bool valid(std::uint32_t conn_class, std::uint32_t slot) const;
   void dial(const Key& key, Connection& connection, std::int64_t now_ms);
   void fail(const Key& key, Connection& connection, std::int64_t now_ms);

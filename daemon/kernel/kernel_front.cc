@@ -127,8 +127,34 @@ void KernelFront::silence(std::uint32_t node) {
   };
   auto [it, fresh] = probes_.try_emplace(node, loop_, *peer,
                                          PathProbe::Callbacks{std::move(back), std::move(lost)});
+  const bool begins = !it->second.searching();
   it->second.suspect();
   if (it->second.lost()) connector_.path_lost(node);
+  if (begins) loop_.spawn(compare(node));
+}
+
+/// Is it the node or our own network? While that is away nobody answers.
+Task<void> KernelFront::compare(std::uint32_t node) {
+  while (true) {
+    const bool answered = co_await another_answers(node);
+    // the network may have come back just now: the node gets time for an answer as well
+    if (co_await loop_.sleep(Millis(PathProbe::kBrokenMs)) < 0 || stopping_) co_return;
+    const auto probe = probes_.find(node);
+    if (probe == probes_.end() || !probe->second.searching()) co_return;
+    if (answered && probe->second.lost()) connector_.host_lost(node);
+  }
+}
+
+/// One of the other nodes, by chance: some may be lost as well, or be on the same host.
+Task<bool> KernelFront::another_answers(std::uint32_t node) {
+  const std::vector<std::string> others = nodes_.others(node);
+  if (others.empty()) co_return false;
+  const std::size_t chosen = std::random_device{}() % others.size();
+  const Result<Endpoint> peer = parse_endpoint(others[chosen]);
+  if (!peer) co_return false;
+  const std::int64_t deadline = Loop::now_ms() + PathProbe::kDialTimeout.count();
+  const Result<Fd> answer = co_await dial(loop_, *peer, PathProbe::kDialTimeout, deadline);
+  co_return answer.ok() || answer.code() == ECONNREFUSED;
 }
 
 // ---------------------------------------------------------------- sessions

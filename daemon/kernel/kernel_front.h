@@ -76,6 +76,8 @@ class KernelFront final : public RequestHandler {
   Task<Reply> unmount(const Request& request);
   bool connection_event(const cfs_req& head);
   void silence(std::uint32_t node);
+  Task<void> compare(std::uint32_t node);
+  Task<bool> another_answers(std::uint32_t node);
   void watch_links();
   static Task<void> close_session(std::shared_ptr<Session> session);
   Task<Result<void>> open_volume(std::shared_ptr<Session> session);

@@ -87,6 +87,14 @@ std::string NodeTable::address(std::uint32_t id) const {
   return found == addresses_.end() ? "node " + std::to_string(id) : found->second;
 }
 
+std::vector<std::string> NodeTable::others(std::uint32_t id) const {
+  std::vector<std::string> out;
+  for (const auto& [other, address] : addresses_) {
+    if (other != id) out.push_back(address);
+  }
+  return out;
+}
+
 void NodeTable::clear() {
   ids_.clear();
   addresses_.clear();

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "daemon/kernel/kernel_port.h"
 
@@ -26,6 +27,8 @@ class NodeTable {
   /// Id of an address, published to the kernel when new. 0: unusable.
   std::uint32_t id(const std::string& address);
   [[nodiscard]] std::string address(std::uint32_t id) const;
+  /// Known addresses of all nodes but this one, in no order.
+  [[nodiscard]] std::vector<std::string> others(std::uint32_t id) const;
   /// The kernel was loaded anew or another one is attached: publish again on demand.
   void clear();
 

@@ -172,6 +172,21 @@ TEST_F(ConnectorTest, WhatIsSilentOnALostPathIsClosedAndNotDialled) {
   EXPECT_EQ(dials(), 0u);
 }
 
+TEST_F(ConnectorTest, OfAHostThatIsLostAloneOverwritesAreClosedToo) {
+  for (const std::uint32_t c : kClasses) bring_up(5, c);
+  bring_up(6, CFS_CONN_OVERWRITE);
+  connector.silent(5, CFS_CONN_OVERWRITE, 0);
+  connector.silent(6, CFS_CONN_OVERWRITE, 0);
+  connector.path_lost(5);
+  EXPECT_TRUE(port.closes.empty());
+  connector.host_lost(5);
+  connector.host_lost(5);
+  ASSERT_EQ(port.closes.size(), 1u) << "the others were not silent";
+  EXPECT_EQ(port.closes[0].node, 5u);
+  EXPECT_EQ(port.closes[0].conn_class, static_cast<std::uint32_t>(CFS_CONN_OVERWRITE));
+  EXPECT_EQ(port.closes[0].timeout_ms, Connector::kSilentMs) << "only if it is silent still";
+}
+
 TEST_F(ConnectorTest, BrokenConnectionComesBackWhileWanted) {
   connector.need(5, CFS_CONN_OVERWRITE, 0);
   connector.up(5, CFS_CONN_OVERWRITE, 0, 5);

@@ -17,6 +17,7 @@ struct SessionTest : testing::Test {
   std::unique_ptr<Loop> loop = Loop::create().value();
   test::FakePort port;
   std::shared_ptr<test::FakeVolume> volume = std::make_shared<test::FakeVolume>();
+  std::string told;  ///< address of the data node that events are about
   int opens = 0;
   int fail_opens = 0;
   VolumePool pool{*loop, [this](Loop&, MountConfig) { return open(this); }};
@@ -67,22 +68,38 @@ struct SessionTest : testing::Test {
     Request event = request(CFS_OP_EVENT);
     event.head.session = 0;
     event.head.event.kind = kind;
-    event.head.event.node = t->port.nodes.begin()->first;
+    for (const auto& [id, address] : t->port.nodes) {
+      if (address == t->told) event.head.event.node = id;
+    }
     event.head.event.conn_class = conn_class;
     (void)co_await t->front.handle(event);
   }
   static Task<void> lose_the_host(SessionTest* t) {
     (void)co_await t->front.handle(t->mount_request());
-    for (const std::uint32_t c : {CFS_CONN_READ, CFS_CONN_APPEND}) {
+    for (const std::uint32_t c : {CFS_CONN_READ, CFS_CONN_APPEND, CFS_CONN_OVERWRITE}) {
       co_await tell(t, CFS_EV_NEED_CONN, c);
       co_await tell(t, CFS_EV_CONN_UP, c);
     }
     co_await tell(t, CFS_EV_CONN_SILENT, CFS_CONN_READ);
+    co_await tell(t, CFS_EV_CONN_SILENT, CFS_CONN_OVERWRITE);
     EXPECT_TRUE(t->port.closes.empty()) << "it may be slow";
-    (void)co_await t->loop->sleep(Millis(PathProbe::kLostMs + 1000));
-    EXPECT_EQ(t->port.closes.size(), 1u);
+    (void)co_await t->loop->sleep(Millis(PathProbe::kLostMs + 1500));
     co_await tell(t, CFS_EV_CONN_SILENT, CFS_CONN_APPEND);
     t->loop->stop();
+  }
+  /// Classes of the connections that were closed because `hosts[0]` does not answer.
+  std::vector<std::uint32_t> closed_of(const std::vector<std::string>& hosts) {
+    volume->view = {test::make_partition(7)};
+    volume->view[0].hosts = hosts;
+    told = hosts[0];
+    loop->spawn(lose_the_host(this));
+    loop->run();
+    std::vector<std::uint32_t> classes;
+    for (const cfs_connect& one : port.closes) {
+      EXPECT_EQ(one.timeout_ms, Connector::kSilentMs) << "only if it is silent still";
+      classes.push_back(one.conn_class);
+    }
+    return classes;
   }
   static Task<void> mount_and_stop(SessionTest* t) {
     const Reply mounted = co_await t->front.handle(t->mount_request());
@@ -314,14 +331,25 @@ TEST_F(SessionTest, ConnectionEventsOfNoSessionAreAnswered) {
 TEST_F(SessionTest, ANodeWhoseHostIsGoneIsNotWaitedFor) {
   test::Peer peer;
   peer.deafen();
-  volume->view = {test::make_partition(7)};
-  volume->view[0].hosts = {peer.address()};
-  loop->spawn(lose_the_host(this));
-  loop->run();
-  ASSERT_EQ(port.closes.size(), 2u);
-  EXPECT_EQ(port.closes[0].conn_class, static_cast<std::uint32_t>(CFS_CONN_READ));
-  EXPECT_EQ(port.closes[0].timeout_ms, Connector::kSilentMs) << "only if it is silent still";
-  EXPECT_EQ(port.closes[1].conn_class, static_cast<std::uint32_t>(CFS_CONN_APPEND));
+  const std::vector<std::uint32_t> expected = {CFS_CONN_READ, CFS_CONN_APPEND};
+  EXPECT_EQ(closed_of({peer.address()}), expected)
+      << "an overwrite needs another host that answers";
+}
+
+TEST_F(SessionTest, OverwritesLeaveAHostThatIsGoneWhileOthersAnswer) {
+  test::Peer peer;
+  peer.deafen();
+  const std::vector<std::uint32_t> expected = {CFS_CONN_READ, CFS_CONN_OVERWRITE, CFS_CONN_APPEND};
+  EXPECT_EQ(closed_of({peer.address(), "127.0.0.1:1"}), expected);
+}
+
+/// It is our own network: the answer will come, and without it newer bytes would have to wait.
+TEST_F(SessionTest, OverwritesStayWhileNobodyAnswers) {
+  test::Peer peer, other("127.0.0.2");
+  peer.deafen();
+  other.deafen();
+  const std::vector<std::uint32_t> expected = {CFS_CONN_READ, CFS_CONN_APPEND};
+  EXPECT_EQ(closed_of({peer.address(), other.address()}), expected);
 }
 
 // ---- what servers said goes into the metadata cache ----
