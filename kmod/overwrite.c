@@ -17,6 +17,7 @@
 #include "data.h"
 #include "trace.h"
 
+#define CFS_ELECTION_ROUNDS	8	/* rounds with short pauses, of 3 s together */
 #define CFS_SAME_HOST_TRIES	2	/* connections to one host before another is asked */
 
 /**
@@ -69,21 +70,30 @@ static u8 cfs_over_host(struct cfs_piece *piece, struct cfs_dp *dp)
 	return dp->leader == 0xFF ? 0 : dp->leader;
 }
 
-/* Another host, with a growing pause after each round: an election takes seconds. */
+/*
+ * Elections take one to three seconds: so long the pauses stay short, or what comes just before the
+ * end of one would wait as long again.
+ */
+static unsigned int cfs_over_round_pause(unsigned int round)
+{
+	unsigned int shift = round <= CFS_ELECTION_ROUNDS ?
+		min(round, 2u) : min(round - CFS_ELECTION_ROUNDS + 2, 5u);
+
+	return min_t(unsigned int, CFS_RETRY_MS << shift, CFS_RETRY_MAX_MS);
+}
+
+/* Another host, with a growing pause after each round. */
 static void cfs_over_next_host(struct cfs_piece *piece, struct cfs_dp *dp)
 {
-	unsigned int round, pause;
-
 	piece->host = (cfs_over_host(piece, dp) + 1) % dp->nhosts;
 	piece->host_since = 0;
-	if (piece->tries < U8_MAX)
-		piece->tries++;
-	round = piece->tries / dp->nhosts;
+	if (piece->tries == U8_MAX)
+		piece->tries -= dp->nhosts;	/* the rounds go on, their pause stays */
+	piece->tries++;
 	if (piece->tries % dp->nhosts == 0) {
 		/* A row that the daemon has refreshed knows better than the rotation. */
 		piece->host = U8_MAX;
-		pause = min_t(unsigned int, CFS_RETRY_MS << min(round, 5u), CFS_RETRY_MAX_MS);
-		cfs_over_pause(piece, pause);
+		cfs_over_pause(piece, cfs_over_round_pause(piece->tries / dp->nhosts));
 	}
 }
 

@@ -138,10 +138,15 @@ Task<void> KernelFront::compare(std::uint32_t node) {
   while (true) {
     const bool answered = co_await another_answers(node);
     // the network may have come back just now: the node gets time for an answer as well
-    if (co_await loop_.sleep(Millis(PathProbe::kBrokenMs)) < 0 || stopping_) co_return;
-    const auto probe = probes_.find(node);
-    if (probe == probes_.end() || !probe->second.searching()) co_return;
-    if (answered && probe->second.lost()) connector_.host_lost(node);
+    for (Millis pause(PathProbe::kBrokenMs);; pause = kLostPoll) {
+      if (co_await loop_.sleep(pause) < 0 || stopping_) co_return;
+      const auto probe = probes_.find(node);
+      if (probe == probes_.end() || !probe->second.searching()) co_return;
+      if (!answered) break;
+      if (!probe->second.lost()) continue;
+      connector_.host_lost(node);
+      break;
+    }
   }
 }
 
