@@ -133,20 +133,15 @@ void KernelFront::silence(std::uint32_t node) {
   if (begins) loop_.spawn(compare(node));
 }
 
-/// Is it the node or our own network? While that is away nobody answers.
+/// Is it the node or our own network? While that is away nobody answers. As long as its probe searches.
 Task<void> KernelFront::compare(std::uint32_t node) {
   while (true) {
     const bool answered = co_await another_answers(node);
     // the network may have come back just now: the node gets time for an answer as well
-    for (Millis pause(PathProbe::kBrokenMs);; pause = kLostPoll) {
-      if (co_await loop_.sleep(pause) < 0 || stopping_) co_return;
-      const auto probe = probes_.find(node);
-      if (probe == probes_.end() || !probe->second.searching()) co_return;
-      if (!answered) break;
-      if (!probe->second.lost()) continue;
-      connector_.host_lost(node);
-      break;
-    }
+    if (co_await loop_.sleep(Millis(PathProbe::kBrokenMs)) < 0 || stopping_) co_return;
+    const auto probe = probes_.find(node);
+    if (probe == probes_.end() || !probe->second.searching()) co_return;
+    if (answered && probe->second.lost()) connector_.host_lost(node);
   }
 }
 

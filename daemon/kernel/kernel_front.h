@@ -37,7 +37,6 @@ class KernelFront final : public RequestHandler {
   static constexpr Millis kAuditPeriod{60'000};
   /// After a change of the network, what is silent had been sent before it and is not waited for.
   static constexpr std::int64_t kSettleMs = 3000;
-  static constexpr Millis kLostPoll{50};
 
   KernelFront(Loop& loop, VolumePool& pool, ConnectionCounts counts);
   /// For tests: another port than the device.

@@ -18,6 +18,7 @@ struct SessionTest : testing::Test {
   test::FakePort port;
   std::shared_ptr<test::FakeVolume> volume = std::make_shared<test::FakeVolume>();
   std::string told;  ///< address of the data node that events are about
+  std::size_t closed_early = 0;
   int opens = 0;
   int fail_opens = 0;
   VolumePool pool{*loop, [this](Loop&, MountConfig) { return open(this); }};
@@ -84,6 +85,7 @@ struct SessionTest : testing::Test {
     co_await tell(t, CFS_EV_CONN_SILENT, CFS_CONN_OVERWRITE);
     EXPECT_TRUE(t->port.closes.empty()) << "it may be slow";
     (void)co_await t->loop->sleep(Millis(PathProbe::kLostMs + 1500));
+    t->closed_early = t->port.closes.size();
     co_await tell(t, CFS_EV_CONN_SILENT, CFS_CONN_APPEND);
     t->loop->stop();
   }
@@ -94,6 +96,7 @@ struct SessionTest : testing::Test {
     told = hosts[0];
     loop->spawn(lose_the_host(this));
     loop->run();
+    EXPECT_EQ(port.closes.size(), closed_early + 1) << "what becomes silent later, at once";
     std::vector<std::uint32_t> classes;
     for (const cfs_connect& one : port.closes) {
       EXPECT_EQ(one.timeout_ms, Connector::kSilentMs) << "only if it is silent still";
