@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <memory>
 #include <mutex>
 
@@ -232,8 +233,18 @@ class Outage : public DataFaults {
     run_quietly("pkill -9 -x cfsd");
     run_quietly("while pgrep -x cfsd; do sleep 0.05; done");
   }
+  static void exec_daemon() {
+    EXPECT_TRUE(run_quietly("rm -f " + std::string(kExeced) +
+                            "; (setsid bash -c 'read up rest </proc/uptime; echo $up >" + kExeced +
+                            "; exec " + env("CFS_CFSD") + "' </dev/null >>/tmp/cfsd.log 2>&1 &)"));
+  }
+  /// When the program of the last one was executed, to 10 ms.
+  static steady_clock::time_point execed() {
+    const double s = std::stod(shell->ask("cat " + std::string(kExeced)));
+    return steady_clock::time_point(milliseconds(std::lround(s * 1000)));
+  }
   static void start_daemon() {
-    EXPECT_TRUE(run_quietly("(setsid " + env("CFS_CFSD") + " </dev/null >>/tmp/cfsd.log 2>&1 &)"));
+    exec_daemon();
     EXPECT_TRUE(run_quietly("for i in $(seq 100); do " + env("CFS_CFSCTL") +
                             " status && exit 0; sleep 0.2; done; exit 1"));
   }
@@ -255,6 +266,8 @@ class Outage : public DataFaults {
   std::vector<std::unique_ptr<Worker>> workers_;
 
  private:
+  static constexpr char kExeced[] = "/tmp/cfsd.exec";
+
   std::string append_name() const { return "append" + std::to_string(append_file_); }
 
   /// To one file after the other, since what it should contain is kept in memory.
