@@ -486,6 +486,7 @@ void cfs_view_sb_free(struct cfs_sb *csb);
 int cfs_node_set(const struct cfs_node *n);
 int cfs_conn_order(const struct cfs_connect *c);
 int cfs_conn_close_order(const struct cfs_connect *c);
+void cfs_conn_tell_all(void);
 int cfs_conn_init(void);
 void cfs_conn_exit(void);
 

@@ -375,6 +375,45 @@ static void cfs_conn_close(struct work_struct *work)
 	cfs_conn_put(conn);
 }
 
+/* ---- all of them ---- */
+
+/* Was there any? */
+static bool cfs_conn_each(void (*call)(struct cfs_conn *conn, void *arg), void *arg)
+{
+	struct cfs_node_obj *node;
+	struct cfs_conn *conn;
+	unsigned long id;
+	bool any = false;
+	int i;
+
+	xa_for_each(&cfs_nodes, id, node) {
+		for (i = 0; i < CFS_CONN_CLASSES * CFS_CONN_SLOTS_MAX; i++) {
+			conn = cfs_conn_at(node, i / CFS_CONN_SLOTS_MAX, i % CFS_CONN_SLOTS_MAX);
+			if (!conn)
+				continue;
+			any = true;
+			call(conn, arg);
+			cfs_conn_put(conn);
+		}
+	}
+	return any;
+}
+
+static void cfs_conn_abort(struct cfs_conn *conn, void *csb)
+{
+	struct cfs_pkt *pkt;
+	bool hit = false;
+
+	spin_lock(&conn->lock);
+	list_for_each_entry(pkt, &conn->sent, link)
+		hit |= pkt->csb == csb;
+	list_for_each_entry(pkt, &conn->txq, link)
+		hit |= pkt->csb == csb;
+	spin_unlock(&conn->lock);
+	if (hit)
+		cfs_conn_kill(conn, -ECANCELED);
+}
+
 /**
  * cfs_conn_abort_sb - umount -f: kill every connection that carries a packet of a mount
  * @csb: Mount.
@@ -383,30 +422,23 @@ static void cfs_conn_close(struct work_struct *work)
  */
 void cfs_conn_abort_sb(struct cfs_sb *csb)
 {
-	struct cfs_node_obj *node;
-	unsigned long id;
-	int i;
+	cfs_conn_each(cfs_conn_abort, csb);
+}
 
-	xa_for_each(&cfs_nodes, id, node) {
-		for (i = 0; i < CFS_CONN_CLASSES * CFS_CONN_SLOTS_MAX; i++) {
-			struct cfs_conn *conn;
-			struct cfs_pkt *pkt;
-			bool hit = false;
+static void cfs_conn_tell_up(struct cfs_conn *conn, void *unused)
+{
+	if (READ_ONCE(conn->state) == CFS_CONN_UP)
+		cfs_conn_event(conn, CFS_EV_CONN_UP, 0);
+}
 
-			conn = cfs_conn_at(node, i / CFS_CONN_SLOTS_MAX, i % CFS_CONN_SLOTS_MAX);
-			if (!conn)
-				continue;
-			spin_lock(&conn->lock);
-			list_for_each_entry(pkt, &conn->sent, link)
-				hit |= pkt->csb == csb;
-			list_for_each_entry(pkt, &conn->txq, link)
-				hit |= pkt->csb == csb;
-			spin_unlock(&conn->lock);
-			if (hit)
-				cfs_conn_kill(conn, -ECANCELED);
-			cfs_conn_put(conn);
-		}
-	}
+/**
+ * cfs_conn_tell_all - a new daemon hears of the connections that its predecessor ordered
+ *
+ * Context: Process.
+ */
+void cfs_conn_tell_all(void)
+{
+	cfs_conn_each(cfs_conn_tell_up, NULL);
 }
 
 /* ---- silence ---- */
@@ -432,15 +464,16 @@ static unsigned int cfs_conn_limit_ms(struct cfs_conn *conn)
 	       MSEC_PER_SEC;
 }
 
-static void cfs_conn_listen(struct cfs_conn *conn)
+/* Told as long as it lasts: the daemon may be a new one. */
+static void cfs_conn_listen(struct cfs_conn *conn, void *unused)
 {
 	bool dead, tell;
 
 	spin_lock(&conn->lock);
 	dead = cfs_conn_silent(conn, cfs_conn_limit_ms(conn));
-	tell = !dead && conn->told != conn->progress && cfs_conn_silent(conn, CFS_SILENT_MS);
+	tell = !dead && cfs_conn_silent(conn, CFS_SILENT_MS) && cfs_passed(conn->tell_again);
 	if (tell)
-		conn->told = conn->progress;
+		conn->tell_again = cfs_after_ms(CFS_SILENT_MS);
 	spin_unlock(&conn->lock);
 	if (dead)
 		cfs_conn_kill(conn, -ETIMEDOUT);
@@ -451,23 +484,7 @@ static void cfs_conn_listen(struct cfs_conn *conn)
 /* Every CFS_TICK_MS while there are connections. */
 static void cfs_conn_tick(struct work_struct *work)
 {
-	struct cfs_node_obj *node;
-	struct cfs_conn *conn;
-	unsigned long id;
-	bool any = false;
-	int i;
-
-	xa_for_each(&cfs_nodes, id, node) {
-		for (i = 0; i < CFS_CONN_CLASSES * CFS_CONN_SLOTS_MAX; i++) {
-			conn = cfs_conn_at(node, i / CFS_CONN_SLOTS_MAX, i % CFS_CONN_SLOTS_MAX);
-			if (!conn)
-				continue;
-			any = true;
-			cfs_conn_listen(conn);
-			cfs_conn_put(conn);
-		}
-	}
-	if (any)
+	if (cfs_conn_each(cfs_conn_listen, NULL))
 		queue_delayed_work(cfs_io_wq, &cfs_tick_work, msecs_to_jiffies(CFS_TICK_MS));
 }
 

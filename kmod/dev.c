@@ -58,6 +58,8 @@ static int cfs_dev_attach(struct file *file, void __user *user)
 
 	if (!ret)
 		ret = cfs_chan_attach(file, &arg);
+	if (!ret)
+		cfs_conn_tell_all();
 	return ret ?: cfs_arg_out(&arg, sizeof(arg), user);
 }
 

@@ -171,8 +171,7 @@ void Connector::down(std::uint32_t node, std::uint32_t conn_class, std::uint32_t
 
 void Connector::silent(std::uint32_t node, std::uint32_t conn_class, std::uint32_t slot) {
   if (!valid(conn_class, slot)) return;
-  const auto found = connections_.find(Key{node, conn_class, slot});
-  if (found != connections_.end()) found->second.silent = true;
+  connections_[Key{node, conn_class, slot}].silent = true;
 }
 
 void Connector::close_silent(const Key& key, Connection& connection) {

@@ -34,6 +34,21 @@ TEST_F(Outage, LossDelayAndDisorder) {
   all_is_right();
 }
 
+TEST_F(Outage, TheNextDaemonKnowsTheConnectionsOfTheLast) {
+  const auto up = [] {
+    return std::stoi(shell->ask(env("CFS_CFSCTL") +
+                                " status --json | grep -o '\"up\": *[0-9]*' | grep -o '[0-9]*'"));
+  };
+  start_work();
+  stop_work();
+  const int before = up();
+  EXPECT_GT(before, 0);
+  stop_daemon();
+  start_daemon();
+  EXPECT_EQ(up(), before);
+  all_is_right();
+}
+
 // ---- random ----
 
 class Chaos : public Outage {

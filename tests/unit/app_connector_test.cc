@@ -187,6 +187,13 @@ TEST_F(ConnectorTest, OfAHostThatIsLostAloneOverwritesAreClosedToo) {
   EXPECT_EQ(port.closes[0].timeout_ms, Connector::kSilentMs) << "only if it is silent still";
 }
 
+TEST_F(ConnectorTest, WhatAFormerDaemonOrderedIsClosedWhenSilent) {
+  connector.silent(5, CFS_CONN_READ, 1);
+  connector.path_lost(5);
+  ASSERT_EQ(port.closes.size(), 1u);
+  EXPECT_EQ(port.closes[0].conn_slot, 1u);
+}
+
 TEST_F(ConnectorTest, BrokenConnectionComesBackWhileWanted) {
   connector.need(5, CFS_CONN_OVERWRITE, 0);
   connector.up(5, CFS_CONN_OVERWRITE, 0, 5);

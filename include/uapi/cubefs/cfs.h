@@ -178,7 +178,7 @@ enum cfs_event_kind {
 	CFS_EV_DP_REFUSED = 4,		/* partition_id, node, error = result code: full, read-only, unknown, moved leader */
 	CFS_EV_NEED_WRITABLE = 5,	/* storage_class: no usable partition is left in the list */
 	CFS_EV_NEED_DP = 6,		/* partition_id: no row, I/O waits for it */
-	CFS_EV_CONN_SILENT = 7,		/* node, conn_class, conn_slot: requests wait and nothing comes; once each time */
+	CFS_EV_CONN_SILENT = 7,		/* node, conn_class, conn_slot: requests wait and nothing comes; every 500 ms */
 	CFS_EV_PREFETCH = 8,		/* partition_id: inode of a directory that is worth fetching whole; nobody waits */
 };
 
