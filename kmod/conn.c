@@ -209,8 +209,8 @@ int cfs_node_set(const struct cfs_node *n)
  * @node:  Node.
  * @class: Connection class.
  *
- * Return:  true when it has no live connection of the class and one broke or could not be made a
- *          short time ago.
+ * Return:  true when a connection of the class broke or could not be made a short time ago, and no
+ *          other has shown a sign of the node since.
  */
 bool cfs_node_suspect(struct cfs_node_obj *node, enum cfs_conn_class class)
 {
@@ -221,7 +221,8 @@ bool cfs_node_suspect(struct cfs_node_obj *node, enum cfs_conn_class class)
 	spin_lock(&node->lock);
 	failed = c->failed && !cfs_passed(c->failed + msecs_to_jiffies(CFS_SUSPECT_MS));
 	for (i = 0; failed && i < CFS_CONN_SLOTS_MAX; i++)
-		if (c->slot[i] && READ_ONCE(c->slot[i]->state) == CFS_CONN_UP)
+		if (c->slot[i] && READ_ONCE(c->slot[i]->state) == CFS_CONN_UP &&
+		    !time_before(READ_ONCE(c->slot[i]->progress), (unsigned long)c->failed))
 			failed = false;
 	spin_unlock(&node->lock);
 	return failed;
@@ -594,8 +595,11 @@ int cfs_conn_order(const struct cfs_connect *c)
  * cfs_conn_close_order - CFS_IOC_CLOSE: end a connection
  * @c: Judged by dev.c.
  *
- * Return:  0, and a CONN_DOWN event with -ESHUTDOWN follows; -ENOENT when there is none; -EAGAIN when
- *          it is not silent as the order says.
+ * One that is closed for its silence speaks against its node like any other that failed, until
+ * another one is up.
+ *
+ * Return:  0, and a CONN_DOWN event with -ETIMEDOUT (silent) or -ESHUTDOWN follows; -ENOENT when
+ *          there is none; -EAGAIN when it is not silent as the order says.
  */
 int cfs_conn_close_order(const struct cfs_connect *c)
 {
@@ -609,7 +613,7 @@ int cfs_conn_close_order(const struct cfs_connect *c)
 	close = !c->timeout_ms || cfs_conn_silent(conn, c->timeout_ms);
 	spin_unlock(&conn->lock);
 	if (close)
-		cfs_conn_kill(conn, -ESHUTDOWN);
+		cfs_conn_kill(conn, c->timeout_ms ? -ETIMEDOUT : -ESHUTDOWN);
 	cfs_conn_put(conn);
 	return close ? 0 : -EAGAIN;
 }

@@ -354,21 +354,28 @@ bool cfs_view_full(struct cfs_sb *csb, u32 storage_class)
 	return full;
 }
 
-/*
- * A partition that nothing speaks against; with every replica needed, one suspected node is enough
- * to speak against it.
- */
-static bool cfs_dp_good(struct cfs_dp *dp, u64 avoid, bool tiny)
+/* What speaks against a partition, by what a vain attempt costs. */
+enum cfs_dp_fault {
+	CFS_DP_NO_FAULT,
+	CFS_DP_FAILED,		/* some time ago, or has no tiny slots: refuses at once */
+	CFS_DP_FAILED_NOW,
+	CFS_DP_AWAY,		/* a suspected node: every replica is needed, and it may be silent */
+	CFS_DP_READ_ONLY,	/* beside the others */
+};
+
+static enum cfs_dp_fault cfs_dp_fault(struct cfs_dp *dp, u64 avoid, bool tiny)
 {
 	int i;
 
-	if (dp->id == avoid || !cfs_passed(READ_ONCE(dp->penalty_until)) ||
-	    (tiny && !cfs_passed(READ_ONCE(dp->tiny_until))))
-		return false;
 	for (i = 0; i < dp->nhosts; i++)
 		if (cfs_node_suspect(dp->hosts[i], CFS_CONN_APPEND))
-			return false;
-	return true;
+			return CFS_DP_AWAY;
+	if (dp->id == avoid)
+		return CFS_DP_FAILED_NOW;
+	if (!cfs_passed(READ_ONCE(dp->penalty_until)) ||
+	    (tiny && !cfs_passed(READ_ONCE(dp->tiny_until))))
+		return CFS_DP_FAILED;
+	return CFS_DP_NO_FAULT;
 }
 
 /**
@@ -384,7 +391,7 @@ struct cfs_dp *cfs_dp_get_writable(struct cfs_sb *csb, u64 id, u32 storage_class
 {
 	struct cfs_dp *dp = cfs_dp_get(csb, id);
 
-	if (dp && cfs_dp_usable(dp, storage_class, CFS_DP_RW) && cfs_dp_good(dp, 0, false))
+	if (dp && cfs_dp_usable(dp, storage_class, CFS_DP_RW) && !cfs_dp_fault(dp, 0, false))
 		return dp;
 	cfs_dp_put(dp);
 	return NULL;
@@ -398,41 +405,41 @@ struct cfs_dp *cfs_dp_get_writable(struct cfs_sb *csb, u64 id, u32 storage_class
  * @tiny:          It must have tiny slots, as far as known.
  *
  * The list is walked from a place that moves on, so that streams spread; the first partition
- * without a fault wins. If all have one, the first usable is taken rather than none, except for
- * tiny writes, which have an alternative. With none usable a read-only one is asked: it may be so
- * because it is full or because a replica is away, and only it can say which.
+ * without a fault wins. If all have one, the first with the least is taken rather than none, except
+ * for tiny writes, which have an alternative. With none usable a read-only one is asked: it may be
+ * so because it is full or because a replica is away, and only it can say which.
  *
  * Return:  strong reference or NULL.
  */
 struct cfs_dp *cfs_dp_pick(struct cfs_sb *csb, u32 storage_class, u64 avoid, bool tiny)
 {
-	struct cfs_dp *best = NULL, *dp, *read_only = NULL;
 	struct cfs_writable_list *list;
-	bool good = false;
-	u32 i, start;
+	struct cfs_dp *best = NULL, *dp;
+	u32 i, start, fault, least = U32_MAX;
 
 	if (storage_class >= ARRAY_SIZE(csb->writable))
 		return NULL;
 	start = atomic_inc_return(&csb->dp_turn);
 	rcu_read_lock();
 	list = rcu_dereference(csb->writable[storage_class]);
-	for (i = 0; list && i < list->count && !good; i++) {
+	for (i = 0; list && i < list->count && least; i++) {
 		dp = xa_load(&csb->dps, list->ids[(start + i) % list->count]);
-		if (dp && cfs_dp_usable(dp, storage_class, CFS_DP_RO) &&
-		    (!read_only || cfs_dp_good(dp, avoid, tiny)))
-			read_only = dp;
-		if (!dp || !cfs_dp_usable(dp, storage_class, CFS_DP_RW))
+		if (!dp)
 			continue;
-		good = cfs_dp_good(dp, avoid, tiny);
-		if (good || (!best && !tiny))
+		fault = cfs_dp_fault(dp, avoid, tiny);
+		if (cfs_dp_usable(dp, storage_class, CFS_DP_RO))
+			fault += CFS_DP_READ_ONLY;
+		else if (!cfs_dp_usable(dp, storage_class, CFS_DP_RW))
+			continue;
+		if (fault < least && !(fault && tiny)) {
 			best = dp;
+			least = fault;
+		}
 	}
-	if (!best && !tiny)
-		best = read_only;
 	if (best && !refcount_inc_not_zero(&best->ref))
 		best = NULL;
 	rcu_read_unlock();
-	if (!good && !tiny)
+	if (least && !tiny)
 		cfs_need_writable(csb, storage_class);
 	return best;
 }

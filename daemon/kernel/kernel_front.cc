@@ -133,15 +133,18 @@ void KernelFront::silence(std::uint32_t node) {
   if (begins) loop_.spawn(compare(node));
 }
 
-/// Is it the node or our own network? While that is away nobody answers. As long as its probe searches.
+/// Is it the node or our own network? While that is away nobody answers. As long as its probe searches,
+/// the first time so that the answer is there just when the node is lost.
 Task<void> KernelFront::compare(std::uint32_t node) {
-  while (true) {
-    const bool answered = co_await another_answers(node);
-    // the network may have come back just now: the node gets time for an answer as well
-    if (co_await loop_.sleep(Millis(PathProbe::kBrokenMs)) < 0 || stopping_) co_return;
+  constexpr Millis kFirst(PathProbe::kLostMs - PathProbe::kBrokenMs + 50);
+  bool answered = false;
+  for (Millis pause = kFirst;; pause = Millis(PathProbe::kBrokenMs)) {
+    // after an answer the network may just have come back: the node gets time for one as well
+    if (co_await loop_.sleep(pause) < 0 || stopping_) co_return;
     const auto probe = probes_.find(node);
     if (probe == probes_.end() || !probe->second.searching()) co_return;
     if (answered && probe->second.lost()) connector_.host_lost(node);
+    answered = co_await another_answers(node);
   }
 }
 
