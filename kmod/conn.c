@@ -222,7 +222,7 @@ bool cfs_node_suspect(struct cfs_node_obj *node, enum cfs_conn_class class)
 	failed = c->failed && !cfs_passed(c->failed + msecs_to_jiffies(CFS_SUSPECT_MS));
 	for (i = 0; failed && i < CFS_CONN_SLOTS_MAX; i++)
 		if (c->slot[i] && READ_ONCE(c->slot[i]->state) == CFS_CONN_UP &&
-		    !time_before(READ_ONCE(c->slot[i]->progress), (unsigned long)c->failed))
+		    !time_before(READ_ONCE(c->slot[i]->heard), (unsigned long)c->failed))
 			failed = false;
 	spin_unlock(&node->lock);
 	return failed;
@@ -428,12 +428,16 @@ void cfs_conn_abort_sb(struct cfs_sb *csb)
 
 static void cfs_conn_tell_up(struct cfs_conn *conn, void *unused)
 {
+	spin_lock(&conn->lock);
+	conn->tell_again = 0;
+	spin_unlock(&conn->lock);
 	if (READ_ONCE(conn->state) == CFS_CONN_UP)
 		cfs_conn_event(conn, CFS_EV_CONN_UP, 0);
 }
 
 /**
- * cfs_conn_tell_all - a new daemon hears of the connections that its predecessor ordered
+ * cfs_conn_tell_all - a new daemon hears of the connections that its predecessor ordered, and then
+ *                     of their silence
  *
  * Context: Process.
  */
@@ -465,16 +469,18 @@ static unsigned int cfs_conn_limit_ms(struct cfs_conn *conn)
 	       MSEC_PER_SEC;
 }
 
-/* Told as long as it lasts: the daemon may be a new one. */
 static void cfs_conn_listen(struct cfs_conn *conn, void *unused)
 {
 	bool dead, tell;
 
 	spin_lock(&conn->lock);
 	dead = cfs_conn_silent(conn, cfs_conn_limit_ms(conn));
-	tell = !dead && cfs_conn_silent(conn, CFS_SILENT_MS) && cfs_passed(conn->tell_again);
-	if (tell)
-		conn->tell_again = cfs_after_ms(CFS_SILENT_MS);
+	tell = !dead && cfs_conn_silent(conn, CFS_SILENT_MS) &&
+	       (conn->told != conn->progress || cfs_passed(conn->tell_again));
+	if (tell) {
+		conn->told = conn->progress;
+		conn->tell_again = cfs_after_ms(CFS_SILENT_AGAIN_MS);
+	}
 	spin_unlock(&conn->lock);
 	if (dead)
 		cfs_conn_kill(conn, -ETIMEDOUT);
@@ -504,6 +510,7 @@ static void cfs_conn_connect(struct work_struct *work)
 	cfs_transport_hook(conn);
 	spin_lock(&conn->lock);
 	conn->progress = jiffies;
+	conn->heard = jiffies;
 	up = cfs_conn_move(conn, CFS_CONN_UP);
 	spin_unlock(&conn->lock);
 	if (!up)
@@ -595,11 +602,9 @@ int cfs_conn_order(const struct cfs_connect *c)
  * cfs_conn_close_order - CFS_IOC_CLOSE: end a connection
  * @c: Judged by dev.c.
  *
- * One that is closed for its silence speaks against its node like any other that failed, until
- * another one is up.
- *
- * Return:  0, and a CONN_DOWN event with -ETIMEDOUT (silent) or -ESHUTDOWN follows; -ENOENT when
- *          there is none; -EAGAIN when it is not silent as the order says.
+ * Return:  0, and a CONN_DOWN event with -ESHUTDOWN follows, or with -ETIMEDOUT, which speaks against
+ *          the node, when that is lost; -ENOENT when there is none; -EAGAIN when it is not silent as
+ *          the order says.
  */
 int cfs_conn_close_order(const struct cfs_connect *c)
 {
@@ -613,7 +618,7 @@ int cfs_conn_close_order(const struct cfs_connect *c)
 	close = !c->timeout_ms || cfs_conn_silent(conn, c->timeout_ms);
 	spin_unlock(&conn->lock);
 	if (close)
-		cfs_conn_kill(conn, c->timeout_ms ? -ETIMEDOUT : -ESHUTDOWN);
+		cfs_conn_kill(conn, c->flags & CFS_CLOSE_LOST ? -ETIMEDOUT : -ESHUTDOWN);
 	cfs_conn_put(conn);
 	return close ? 0 : -EAGAIN;
 }

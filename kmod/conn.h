@@ -27,9 +27,10 @@
 					 * are other replicas
 					 */
 #define CFS_CREATE_SILENCE_S	10	/* the same while an extent is being created */
-#define CFS_SILENT_MS		500	/* the daemon is told of a silence, and again after as long:
-					 * it looks whether the path is broken
+#define CFS_SILENT_MS		500	/* the daemon is told of a silence: it looks whether the
+					 * path is broken
 					 */
+#define CFS_SILENT_AGAIN_MS	2000	/* and again as long as it lasts: it may be a new one */
 #define CFS_TICK_MS		250	/* connections are looked at */
 #define CFS_SUSPECT_MS		2000	/* a node that failed is avoided this long where there is a
 					 * choice
@@ -149,7 +150,9 @@ struct cfs_conn {
 	u32 nsent;			/* L: length of sent */
 	u32 nqueued;			/* L: length of txq */
 	unsigned long progress;		/* L: jiffies of the last byte received or request begun */
-	u64 tell_again;			/* L: jiffies64, the daemon is not told of a silence before */
+	unsigned long heard;		/* READ_ONCE: jiffies of the last byte received, or when UP */
+	unsigned long told;		/* L: the progress whose silence the daemon knows */
+	u64 tell_again;			/* L: jiffies64, when it is told of the same silence again */
 	struct mutex tx;
 	wait_queue_head_t idle;		/* sending became NULL */
 	struct socket *sock;		/* I once UP */

@@ -107,14 +107,14 @@ static int cfs_dev_node(struct file *file, void __user *user)
 	return cfs_node_set(&arg);
 }
 
-static int cfs_dev_connect_arg(struct cfs_connect *arg, void __user *user)
+static int cfs_dev_connect_arg(struct cfs_connect *arg, void __user *user, u32 flags)
 {
 	int ret = cfs_arg_in(arg, sizeof(*arg), user);
 
 	if (ret)
 		return ret;
 	if (!arg->node || arg->node > CFS_NODE_ID_MAX || arg->conn_class >= CFS_CONN_CLASSES ||
-	    arg->conn_slot >= CFS_CONN_SLOTS_MAX || arg->reserved ||
+	    arg->conn_slot >= CFS_CONN_SLOTS_MAX || arg->flags & ~flags ||
 	    arg->timeout_ms > CFS_CONNECT_MS_MAX)
 		return -EINVAL;
 	return 0;
@@ -124,14 +124,14 @@ static int cfs_dev_connect(struct file *file, void __user *user)
 {
 	struct cfs_connect arg;
 
-	return cfs_dev_connect_arg(&arg, user) ?: cfs_conn_order(&arg);
+	return cfs_dev_connect_arg(&arg, user, 0) ?: cfs_conn_order(&arg);
 }
 
 static int cfs_dev_close(struct file *file, void __user *user)
 {
 	struct cfs_connect arg;
 
-	return cfs_dev_connect_arg(&arg, user) ?: cfs_conn_close_order(&arg);
+	return cfs_dev_connect_arg(&arg, user, CFS_CLOSE_LOST) ?: cfs_conn_close_order(&arg);
 }
 
 static bool cfs_row_is_valid(const struct cfs_dp_row *row)

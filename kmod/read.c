@@ -16,8 +16,8 @@
  *
  * Replicas. Appended bytes are the same on all replicas. Overwritten bytes are certain on the raft
  * leader only, so it is asked first, with the opcode that others refuse; when it fails, the others
- * are asked in the same way, since one of them may lead now. After CFS_LEADER_ROUNDS (0.7 s of pauses)
- * any replica will do, or a partition that has lost its majority could not be read at all.
+ * are asked in the same way, since one of them may lead now. After CFS_LEADER_MS, longer than an
+ * election, any replica will do, or a partition that has lost its majority could not be read at all.
  * Source: CubeFS v3.5.3, sdk/data/stream/extent_reader.go, datanode/wrap_operator.go.
  *
  * Hedging. Where any replica may be read, a packet that is not back after CFS_HEDGE_TIMES the usual
@@ -33,7 +33,7 @@
 
 #define CFS_READ_POOL	16	/* objects kept so that reads go on without memory */
 #define CFS_AGAIN_MAX	20	/* times a replica may say "try again" before another is asked */
-#define CFS_LEADER_ROUNDS 3	/* through all replicas, asking for the leader */
+#define CFS_LEADER_MS	3000	/* all replicas are asked for the leader, since it failed */
 #define CFS_HEDGE_TIMES	4	/* the usual time of a packet, then it is hedged */
 #define CFS_HEDGE_MIN_MS	100
 #define CFS_HEDGE_MAX_MS	500
@@ -77,6 +77,7 @@ struct cfs_rpiece {
 	bool gone;			/* the extent was reported missing, the list is fresh */
 	u32 missing;			/* hosts that said so since then */
 	u64 host_since;			/* jiffies64: waiting for a connection; 0: not */
+	u64 leader_until;		/* jiffies64: the leader is asked so long; 0: it has not failed */
 };
 
 static mempool_t cfs_read_pool, cfs_rpiece_pool;
@@ -181,6 +182,7 @@ static void cfs_rpiece_go_on(struct cfs_rpiece *rp)
 	rp->cut = false;
 	rp->turn = 0;
 	rp->round = 0;
+	rp->leader_until = 0;
 	cfs_wait_change(&rp->wait, 0);
 }
 
@@ -340,6 +342,8 @@ static void cfs_rpiece_next(struct cfs_rpiece *rp, struct cfs_dp *dp)
 {
 	unsigned int pause = 0;
 
+	if (!rp->leader_until)
+		rp->leader_until = cfs_after_ms(CFS_LEADER_MS);
 	rp->again = 0;
 	rp->turn++;
 	if (rp->turn >= dp->nhosts) {
@@ -525,7 +529,7 @@ static void cfs_rpiece_hedge(struct work_struct *work)
 static void cfs_rpiece_send(struct cfs_rpiece *rp, struct cfs_dp *dp, struct cfs_conn *conn)
 {
 	struct cfs_pkt *pkt = &rp->pkt;
-	bool leader = rp->round < CFS_LEADER_ROUNDS && dp->leader != 0xFF &&
+	bool leader = (!rp->leader_until || !cfs_passed(rp->leader_until)) && dp->leader != 0xFF &&
 		      !(pkt->csb->mount_flags & CFS_MR_FOLLOWER_READ);
 
 	pkt->hdr = (struct cfs_pkt_hdr){

@@ -414,6 +414,12 @@ int cfs_conn_submit(struct cfs_conn *conn, struct cfs_pkt *pkt)
 
 /* ---- receiver ---- */
 
+static void cfs_rx_progress(struct cfs_conn *conn)
+{
+	WRITE_ONCE(conn->progress, jiffies);
+	WRITE_ONCE(conn->heard, jiffies);
+}
+
 static int cfs_rx_into(struct cfs_conn *conn, struct iov_iter *to, size_t len)
 {
 	struct msghdr msg = { .msg_flags = MSG_NOSIGNAL, .msg_iter = *to };
@@ -424,7 +430,7 @@ static int cfs_rx_into(struct cfs_conn *conn, struct iov_iter *to, size_t len)
 	if (!ret)
 		return -ECONNRESET;
 	if (ret > 0)
-		WRITE_ONCE(conn->progress, jiffies);
+		cfs_rx_progress(conn);
 	return ret;
 }
 
@@ -630,7 +636,7 @@ static int cfs_rx_data(struct cfs_conn *conn)
 		if (ret < 0)
 			return ret;
 		if (ret)
-			WRITE_ONCE(conn->progress, jiffies);
+			cfs_rx_progress(conn);
 		rx->left -= ret;
 	}
 	return 0;

@@ -354,28 +354,32 @@ bool cfs_view_full(struct cfs_sb *csb, u32 storage_class)
 	return full;
 }
 
-/* What speaks against a partition, by what a vain attempt costs. */
+/*
+ * What speaks against a partition, summed up so that less is better: what a vain attempt costs comes
+ * first. 0: nothing.
+ */
 enum cfs_dp_fault {
-	CFS_DP_NO_FAULT,
-	CFS_DP_FAILED,		/* some time ago, or has no tiny slots: refuses at once */
-	CFS_DP_FAILED_NOW,
-	CFS_DP_AWAY,		/* a suspected node: every replica is needed, and it may be silent */
-	CFS_DP_READ_ONLY,	/* beside the others */
+	CFS_DP_FAILED = 1,		/* some time ago, or has no tiny slots: refuses at once */
+	CFS_DP_FAILED_NOW = 2,
+	CFS_DP_FOLLOWER_AWAY = 4,	/* suspected; every replica is needed, and it may be silent */
+	CFS_DP_PRIMARY_AWAY = 8,
+	CFS_DP_READ_ONLY = 16,
 };
 
-static enum cfs_dp_fault cfs_dp_fault(struct cfs_dp *dp, u64 avoid, bool tiny)
+static u32 cfs_dp_fault(struct cfs_dp *dp, u64 avoid, bool tiny)
 {
+	u32 fault = 0;
 	int i;
 
+	if (dp->id == avoid)
+		fault = CFS_DP_FAILED_NOW;
+	else if (!cfs_passed(READ_ONCE(dp->penalty_until)) ||
+		 (tiny && !cfs_passed(READ_ONCE(dp->tiny_until))))
+		fault = CFS_DP_FAILED;
 	for (i = 0; i < dp->nhosts; i++)
 		if (cfs_node_suspect(dp->hosts[i], CFS_CONN_APPEND))
-			return CFS_DP_AWAY;
-	if (dp->id == avoid)
-		return CFS_DP_FAILED_NOW;
-	if (!cfs_passed(READ_ONCE(dp->penalty_until)) ||
-	    (tiny && !cfs_passed(READ_ONCE(dp->tiny_until))))
-		return CFS_DP_FAILED;
-	return CFS_DP_NO_FAULT;
+			fault |= i ? CFS_DP_FOLLOWER_AWAY : CFS_DP_PRIMARY_AWAY;
+	return fault;
 }
 
 /**
@@ -426,11 +430,13 @@ struct cfs_dp *cfs_dp_pick(struct cfs_sb *csb, u32 storage_class, u64 avoid, boo
 		dp = xa_load(&csb->dps, list->ids[(start + i) % list->count]);
 		if (!dp)
 			continue;
-		fault = cfs_dp_fault(dp, avoid, tiny);
-		if (cfs_dp_usable(dp, storage_class, CFS_DP_RO))
-			fault += CFS_DP_READ_ONLY;
-		else if (!cfs_dp_usable(dp, storage_class, CFS_DP_RW))
+		if (cfs_dp_usable(dp, storage_class, CFS_DP_RW))
+			fault = 0;
+		else if (cfs_dp_usable(dp, storage_class, CFS_DP_RO))
+			fault = CFS_DP_READ_ONLY;
+		else
 			continue;
+		fault |= cfs_dp_fault(dp, avoid, tiny);
 		if (fault < least && !(fault && tiny)) {
 			best = dp;
 			least = fault;

@@ -174,33 +174,33 @@ void Connector::silent(std::uint32_t node, std::uint32_t conn_class, std::uint32
   connections_[Key{node, conn_class, slot}].silent = true;
 }
 
-void Connector::close_silent(const Key& key, Connection& connection) {
-  if (!std::exchange(connection.silent, false)) return;
-  cfs_connect order{};
-  order.len = sizeof(order);
-  order.node = key.node;
-  order.conn_class = key.conn_class;
-  order.conn_slot = key.slot;
-  order.timeout_ms = kSilentMs;
-  (void)port_.close_connection(order);  // one that speaks again, or is gone, is left alone
+void Connector::close_silent(std::uint32_t node, bool overwrites, std::uint32_t flags) {
+  for (auto it = connections_.lower_bound(Key{node, 0, 0});
+       it != connections_.end() && it->first.node == node; ++it) {
+    const Key& key = it->first;
+    if (key.conn_class == CFS_CONN_OVERWRITE && !overwrites) continue;
+    if (!std::exchange(it->second.silent, false)) continue;
+    cfs_connect order{};
+    order.len = sizeof(order);
+    order.node = key.node;
+    order.conn_class = key.conn_class;
+    order.conn_slot = key.slot;
+    order.timeout_ms = kSilentMs;
+    order.flags = flags;
+    (void)port_.close_connection(order);  // one that speaks again, or is gone, is left alone
+  }
 }
 
 void Connector::path_lost(std::uint32_t node) {
-  for (auto it = connections_.lower_bound(Key{node, 0, 0});
-       it != connections_.end() && it->first.node == node; ++it) {
-    if (it->first.conn_class != CFS_CONN_OVERWRITE) close_silent(it->first, it->second);
-  }
+  close_silent(node, false, CFS_CLOSE_LOST);
 }
 
 void Connector::host_lost(std::uint32_t node) {
-  for (auto it = connections_.lower_bound(Key{node, 0, 0});
-       it != connections_.end() && it->first.node == node; ++it) {
-    close_silent(it->first, it->second);
-  }
+  close_silent(node, true, CFS_CLOSE_LOST);
 }
 
 void Connector::path_back(std::uint32_t node, std::int64_t now_ms) {
-  path_lost(node);
+  close_silent(node, false, 0);
   dial_waiting(node, now_ms, true);
 }
 

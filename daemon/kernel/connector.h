@@ -104,7 +104,7 @@ class Connector {
   };
 
   static void move(Connection& connection, State to, std::int64_t now_ms);
-  void close_silent(const Key& key, Connection& connection);
+  void close_silent(std::uint32_t node, bool overwrites, std::uint32_t flags);
   [[nodiscard]] bool valid(std::uint32_t conn_class, std::uint32_t slot) const;
   void dial(const Key& key, Connection& connection, std::int64_t now_ms);
   void fail(const Key& key, Connection& connection, std::int64_t now_ms);

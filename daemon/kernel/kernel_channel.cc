@@ -235,6 +235,7 @@ Result<void> KernelChannel::connect(const cfs_connect& order) {
 
 Result<void> KernelChannel::close_connection(const cfs_connect& order) {
   cfs_connect copy = order;
+  if ((abi() & 0xFFFF) < 5) copy.flags = 0;  // an older kernel takes none
   return command(CFS_IOC_CLOSE, &copy, "close");
 }
 

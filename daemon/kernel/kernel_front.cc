@@ -127,10 +127,9 @@ void KernelFront::silence(std::uint32_t node) {
   };
   auto [it, fresh] = probes_.try_emplace(node, loop_, *peer,
                                          PathProbe::Callbacks{std::move(back), std::move(lost)});
-  const bool begins = !it->second.searching();
   it->second.suspect();
   if (it->second.lost()) connector_.path_lost(node);
-  if (begins) loop_.spawn(compare(node));
+  if (compared_.insert(node).second) loop_.spawn(compare(node));
 }
 
 /// Is it the node or our own network? While that is away nobody answers. As long as its probe searches,
@@ -138,14 +137,15 @@ void KernelFront::silence(std::uint32_t node) {
 Task<void> KernelFront::compare(std::uint32_t node) {
   constexpr Millis kFirst(PathProbe::kLostMs - PathProbe::kBrokenMs + 50);
   bool answered = false;
-  for (Millis pause = kFirst;; pause = Millis(PathProbe::kBrokenMs)) {
-    // after an answer the network may just have come back: the node gets time for one as well
-    if (co_await loop_.sleep(pause) < 0 || stopping_) co_return;
+  // after an answer the network may just have come back: the node gets time for one as well
+  for (Millis pause = kFirst; co_await loop_.sleep(pause) >= 0 && !stopping_;
+       pause = Millis(PathProbe::kBrokenMs)) {
     const auto probe = probes_.find(node);
-    if (probe == probes_.end() || !probe->second.searching()) co_return;
+    if (probe == probes_.end() || !probe->second.searching()) break;
     if (answered && probe->second.lost()) connector_.host_lost(node);
     answered = co_await another_answers(node);
   }
+  compared_.erase(node);
 }
 
 /// One of the other nodes, by chance: some may be lost as well, or be on the same host.

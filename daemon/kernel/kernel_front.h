@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "daemon/app/front_end.h"
@@ -96,6 +97,7 @@ class KernelFront final : public RequestHandler {
   NodeTable nodes_;
   Connector connector_;
   std::map<std::uint32_t, PathProbe> probes_;  ///< of nodes that have been silent
+  std::set<std::uint32_t> compared_;           ///< a compare() of theirs runs
   std::optional<LinkWatch> links_;
   std::int64_t changed_ms_ = -kSettleMs;  ///< last change of the network
   std::map<std::uint32_t, std::shared_ptr<Session>> sessions_;

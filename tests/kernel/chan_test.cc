@@ -103,6 +103,12 @@ void bad_arguments(int fd, uint32_t session) {
   c.conn_class = 0;
   c.conn_slot = CFS_CONN_SLOTS_MAX;
   EXPECT_ERR(EINVAL, ioctl(fd, CFS_IOC_CLOSE, &c));
+  c.conn_slot = 0;
+  c.flags = CFS_CLOSE_LOST;
+  EXPECT_ERR(EINVAL, ioctl(fd, CFS_IOC_CONNECT, &c));
+  EXPECT_ERR(ENOENT, ioctl(fd, CFS_IOC_CLOSE, &c));
+  c.flags = 2;
+  EXPECT_ERR(EINVAL, ioctl(fd, CFS_IOC_CLOSE, &c));
   cfs_invalidate inv{sizeof(inv), session, 0, 1u << 31, 0};
   EXPECT_ERR(EINVAL, ioctl(fd, CFS_IOC_INVALIDATE, &inv));
 }

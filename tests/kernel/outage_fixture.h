@@ -165,11 +165,14 @@ class Outage : public DataFaults {
  protected:
   /// Well above what is seen, on an emulated machine with other work; below every deadline of a dead connection.
   static constexpr long kSoonMs = 8000;
+  static constexpr size_t kPlaces = 2048;  ///< so many overwrites take longer than the quarantine of one
 
   void SetUp() override {
     DataFaults::SetUp();
     data_ = pattern(4 * kMiB, 77);
     write_file("read", data_);
+    fixed_ = pattern(kPlaces * 4096, 5);
+    write_file("fixed", fixed_);
   }
 
   void TearDown() override {
@@ -183,6 +186,8 @@ class Outage : public DataFaults {
         "read", [this](unsigned i) { return read_some(path("read"), i); }));
     workers_.push_back(
         std::make_unique<Worker>("append+fsync", [this](unsigned i) { return append(i); }));
+    workers_.push_back(
+        std::make_unique<Worker>("overwrite+fsync", [this](unsigned i) { return overwrite(i); }));
     workers_.push_back(
         std::make_unique<Worker>("create+rename+unlink", [this](unsigned i) { return names(i); }));
     workers_.push_back(std::make_unique<Worker>("lookup", [this](unsigned i) {
@@ -222,6 +227,7 @@ class Outage : public DataFaults {
     for (auto& w : workers_) EXPECT_EQ(w->error(), 0) << w->name() << ": " << strerror(w->error());
     expect_cold(append_name(), appended_);
     expect_cold("read", data_);
+    expect_cold("fixed", fixed_);
   }
 
   static void wait_for(Worker& w, size_t n) {
@@ -294,7 +300,17 @@ class Outage : public DataFaults {
     return 0;
   }
 
-  std::string data_, appended_;
+  int overwrite(unsigned i) {
+    const size_t at = i % kPlaces * 4096;
+    const std::string piece = pattern(4096, i);
+    Fd fd(path("fixed"), O_RDWR);
+    int e = write_at(fd.get(), piece, at);
+    if (e == 0) e = fd.sync();
+    if (e == 0) fixed_.replace(at, piece.size(), piece);
+    return e;
+  }
+
+  std::string data_, appended_, fixed_;
   unsigned append_file_ = 0;
 };
 

@@ -34,81 +34,106 @@ TEST_F(Outage, LossDelayAndDisorder) {
   all_is_right();
 }
 
+int connections(const std::string& state) {
+  return std::stoi("0" + shell->ask(env("CFS_CFSCTL") + " status --json | grep -o '\"" + state +
+                                    "\": *[0-9]*' | grep -o '[0-9]*'"));
+}
+
 TEST_F(Outage, TheNextDaemonKnowsTheConnectionsOfTheLast) {
-  const auto up = [] {
-    return std::stoi(shell->ask(env("CFS_CFSCTL") +
-                                " status --json | grep -o '\"up\": *[0-9]*' | grep -o '[0-9]*'"));
+  const auto until = [](const std::function<bool()>& done) {
+    for (int i = 0; i < 100 && !done(); i++) std::this_thread::sleep_for(milliseconds(100));
   };
   start_work();
   stop_work();
-  const int before = up();
+  until([] { return connections("dialing") + connections("waiting") == 0; });
+  const int before = connections("up");
   EXPECT_GT(before, 0);
   stop_daemon();
   start_daemon();
-  EXPECT_EQ(up(), before);
+  until([before] { return connections("up") == before; });
+  EXPECT_EQ(connections("up"), before);
   all_is_right();
+}
+
+TEST_F(Outage, BlackHoleOfAMinute) {
+  outage([&] { net_.black_hole(); }, 60000, kSoonMs);
 }
 
 // ---- random ----
 
+constexpr int kMasterPort = 17010, kDataPort = 17310;  // of cfs-minicluster
+constexpr int kPartitions = 10;
+
 class Chaos : public Outage {
  protected:
-  void kill_daemon() {
-    stop_daemon();
-    std::this_thread::sleep_for(milliseconds(random(1500)));
-    start_daemon();
-  }
+  struct Fault {
+    std::string name;
+    std::function<void()> begin, end;
+    int most_ms;  ///< between them, at most
+  };
+
   void pause_most(int ms) { std::this_thread::sleep_for(milliseconds(100 + random(ms))); }
   int random(int below) { return int(random_() % unsigned(below)); }
 
-  /// One fault, its end, and its name.
-  std::string once() {
+  /// What may happen, with a node or a partition by chance.
+  std::vector<Fault> faults() {
     const int node = random(3);
-    const std::string who = std::to_string(node);
-    switch (random(9)) {
-      case 0:
-        net_.black_hole();
-        pause_most(4000);
-        net_.heal();
-        return "black hole";
-      case 1:
-        net_.carrier_lost();
-        pause_most(4000);
-        net_.heal();
-        return "carrier lost";
-      case 2:
-        net_.shape("loss 10% delay 10ms 8ms");
-        pause_most(3000);
-        net_.heal();
-        return "loss";
-      case 3:
-        data_node(node, "stop");
-        pause_most(3000);
-        data_node(node, "start");
-        return "data node " + who + " stopped";
-      case 4:
-        data_node(node, "hang");
-        pause_most(3000);
-        data_node(node, "start");
-        return "data node " + who + " hung";
-      case 5:
-        fault("action=stop&role=meta&index=" + who);
-        pause_most(2000);
-        fault("action=start&role=meta&index=" + who);
-        return "meta node " + who + " stopped";
-      case 6:
-        for (int i = 0; i < 3; i++) data_node(i, "reset");
-        pause_most(300);
-        return "connections reset";
-      case 7:
-        kill_daemon();
-        return "daemon killed";
-      default:
-        knob("corrupt_crc=3");
-        pause_most(500);
-        knob("corrupt_crc=0");
-        return "corrupted replies";
-    }
+    const std::string who = " " + std::to_string(node), index = "&index=" + std::to_string(node),
+                      data = "&role=data" + index, meta = "&role=meta" + index,
+                      dp = "dp=" + std::to_string(1 + random(kPartitions));
+    const auto ask = [](std::string query) { return [query] { fault("action=" + query); }; };
+    const auto set = [](std::string assignment) { return [assignment] { knob(assignment); }; };
+    const auto shape = [this](std::string how) { return [this, how] { net_.shape(how); }; };
+    const auto heal = [this] { net_.heal(); };
+    const auto nothing = [] {};
+    return {
+        {"black hole", [this] { net_.black_hole(); }, heal, 4000},
+        {"carrier lost", [this] { net_.carrier_lost(); }, heal, 4000},
+        {"loss of 10 %", shape("loss 10% delay 10ms 8ms"), heal, 3000},
+        {"loss of 20 %", shape("loss 20%"), heal, 2000},
+        {"disorder", shape("delay 15ms 12ms reorder 30% duplicate 3%"), heal, 3000},
+        {"masters away", [this] { net_.mute(kMasterPort); }, heal, 4000},
+        {"data node stopped" + who, ask("stop" + data), ask("start" + data), 3000},
+        {"data node hung" + who, ask("hang" + data), ask("start" + data), 3000},
+        {"host without power" + who,
+         [this, node] {
+           net_.mute(kDataPort + node);
+           data_node(node, "stop");
+         },
+         [this, node] {
+           data_node(node, "start");
+           net_.heal();
+         },
+         4000},
+        {"slow disk" + who, ask("delay" + data + "&value=700"), ask("delay" + data + "&value=0"), 3000},
+        {"meta node stopped" + who, ask("stop" + meta), ask("start" + meta), 2000},
+        {"leader of " + dp + " moved", ask("leader&to=" + std::to_string(node) + "&" + dp), nothing, 300},
+        {"connections reset",
+         [] {
+           for (int i = 0; i < 3; i++) data_node(i, "reset");
+         },
+         nothing, 300},
+        {"replies lost", set("close_after=5"), set("close_after=0"), 500},
+        {"replies corrupted", set("corrupt_crc=3"), set("corrupt_crc=0"), 500},
+        {"partitions read-only", [] { all_partitions("ro"); }, [] { all_partitions("rw"); }, 2000},
+        {"partition full", set("full=" + std::to_string(1 + random(kPartitions))), set("full=0"), 2000},
+        {"daemon killed", stop_daemon, start_daemon, 1500},
+        {"daemon and data node gone" + who,
+         [node] {
+           stop_daemon();
+           data_node(node, "stop");
+         },
+         [node] {
+           start_daemon();
+           data_node(node, "start");
+         },
+         1500},
+    };
+  }
+
+  static void all_partitions(const std::string& status) {
+    for (int dp = 1; dp <= kPartitions; dp++)
+      fault("action=status&dp=" + std::to_string(dp) + "&status=" + status);
   }
 
   std::mt19937 random_;
@@ -123,7 +148,12 @@ TEST_F(Chaos, RandomFaults) {
   random_.seed(seed);
   start_work();
   for (int i = 0; i < cycles && !HasFailure(); i++) {
-    const std::string what = once();
+    const std::vector<Fault> all = faults();
+    const Fault& one = all[size_t(random(int(all.size())))];
+    const std::string& what = one.name;
+    one.begin();
+    pause_most(one.most_ms);
+    one.end();
     const auto over = steady_clock::now();
     for (auto& w : workers_) wait_for(*w, w->count() + 1);
     for (auto& w : workers_) EXPECT_EQ(w->error(), 0) << "after " << what << ", " << w->name();

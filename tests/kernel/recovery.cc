@@ -12,7 +12,6 @@ namespace {
 constexpr int kDataNodes = 4;
 constexpr int kFirstDataPort = 17310;  // of cfs-minicluster
 constexpr milliseconds kAway{5000}, kSettle{3000};
-constexpr size_t kPlaces = 2048;  // so many overwrites take longer than the quarantine of one
 
 class Recovery : public Outage {
  protected:
@@ -23,21 +22,10 @@ class Recovery : public Outage {
 
   void SetUp() override {
     Outage::SetUp();
-    fixed_ = pattern(kPlaces * 4096, 5);
-    write_file("fixed", fixed_);
     any_replica_ = std::make_unique<Mount>("/mnt/follow", "followerread");
     const std::string same = "/mnt/follow" + path("read").substr(env("CFS_TEST_DIR").size());
     workers_.push_back(std::make_unique<Worker>(
         "read, followerread", [this, same](unsigned i) { return read_some(same, i); }));
-    workers_.push_back(std::make_unique<Worker>("overwrite+fsync", [this](unsigned i) {
-      const size_t at = i % kPlaces * 4096;
-      const std::string piece = pattern(4096, i);
-      Fd fd(path("fixed"), O_RDWR);
-      int e = write_at(fd.get(), piece, at);
-      if (e == 0) e = fd.sync();
-      if (e == 0) fixed_.replace(at, piece.size(), piece);
-      return e;
-    }));
   }
 
   void TearDown() override {
@@ -115,7 +103,6 @@ class Recovery : public Outage {
   }
 
   std::unique_ptr<Mount> any_replica_;  // of the same volume
-  std::string fixed_;
   std::vector<Figure> figures_;
 };
 
@@ -153,7 +140,6 @@ TEST_F(Recovery, Measured) {
   stop_work();
   print();
   all_is_right();
-  expect_cold("fixed", fixed_);
 }
 
 }  // namespace

@@ -152,6 +152,7 @@ TEST_F(ConnectorTest, WhatIsSilentOnAPathThatWasBrokenIsClosed) {
       << "appends were not silent, overwrites must not lose their reply";
   EXPECT_EQ(port.closes[0].conn_class, static_cast<std::uint32_t>(CFS_CONN_READ));
   EXPECT_EQ(port.closes[0].timeout_ms, Connector::kSilentMs) << "only if it is silent still";
+  EXPECT_EQ(port.closes[0].flags, 0u) << "the node can be reached: nothing speaks against it";
   connector.path_back(5, 1001);
   EXPECT_EQ(port.closes.size(), 1u);
 }
@@ -169,6 +170,7 @@ TEST_F(ConnectorTest, WhatIsSilentOnALostPathIsClosedAndNotDialled) {
   EXPECT_EQ(port.closes[0].conn_class, static_cast<std::uint32_t>(CFS_CONN_READ));
   EXPECT_EQ(port.closes[1].conn_class, static_cast<std::uint32_t>(CFS_CONN_APPEND));
   EXPECT_EQ(port.closes[1].node, 5u);
+  EXPECT_EQ(port.closes[1].flags, CFS_CLOSE_LOST) << "it is avoided";
   EXPECT_EQ(dials(), 0u);
 }
 

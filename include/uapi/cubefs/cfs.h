@@ -47,6 +47,7 @@
  *        An older daemon fills no cache and does nothing for the events; an older kernel leaves volume 0.
  *   1.3  CFS_UNLINK_LATER with CFS_UNLINK_LEFT and CFS_EVICT_UNLINK. An older side does not know it and removes at once.
  *   1.4  CFS_CREATE_AHEAD with CFS_ATTR_AHEAD, and CFS_CREATE_MADE, which follows only an answer of the former.
+ *   1.5  CFS_CLOSE_LOST. An older kernel takes no flags.
  */
 #ifndef _UAPI_CUBEFS_CFS_H
 #define _UAPI_CUBEFS_CFS_H
@@ -56,7 +57,7 @@
 
 #define CFS_DEV_PATH		"/dev/cubefs"
 #define CFS_ABI_MAJOR		1
-#define CFS_ABI_MINOR		4
+#define CFS_ABI_MINOR		5
 
 #define CFS_NAME_LEN_MAX	255	/* bytes of one name, valid UTF-8 */
 #define CFS_LINK_LEN_MAX	4095	/* bytes of a symlink target */
@@ -178,7 +179,7 @@ enum cfs_event_kind {
 	CFS_EV_DP_REFUSED = 4,		/* partition_id, node, error = result code: full, read-only, unknown, moved leader */
 	CFS_EV_NEED_WRITABLE = 5,	/* storage_class: no usable partition is left in the list */
 	CFS_EV_NEED_DP = 6,		/* partition_id: no row, I/O waits for it */
-	CFS_EV_CONN_SILENT = 7,		/* node, conn_class, conn_slot: requests wait and nothing comes; every 500 ms */
+	CFS_EV_CONN_SILENT = 7,		/* node, conn_class, conn_slot: requests wait and nothing comes; every 2 s */
 	CFS_EV_PREFETCH = 8,		/* partition_id: inode of a directory that is worth fetching whole; nobody waits */
 };
 
@@ -387,8 +388,10 @@ struct cfs_connect {		/* CFS_IOC_CONNECT: returns at once, CFS_EV_CONN_UP or _DO
 	__u32 conn_class;	/* enum cfs_conn_class */
 	__u32 conn_slot;	/* < CFS_CONN_SLOTS_MAX */
 	__u32 timeout_ms;	/* connect; 0 = 1000. CLOSE: only if requests have waited in silence so long; 0: always */
-	__u32 reserved;
+	__u32 flags;		/* CLOSE: CFS_CLOSE_*; CONNECT: 0 */
 };
+
+#define CFS_CLOSE_LOST		1u	/* nothing answers for the node: it is avoided for a while */
 
 struct cfs_dp_row {
 	__u64 partition_id;
