@@ -32,8 +32,9 @@
 					 */
 #define CFS_SILENT_AGAIN_MS	2000	/* and again as long as it lasts: it may be a new one */
 #define CFS_TICK_MS		250	/* connections are looked at */
-#define CFS_SUSPECT_MS		2000	/* a node that failed is avoided this long where there is a
-					 * choice
+#define CFS_SUSPECT_MS		5000	/* a node that failed is avoided this long where there is a
+					 * choice: longer than the daemon lets pass between dials of
+					 * one class
 					 */
 #define CFS_READ_WINDOW		64	/* requests outstanding on a read connection */
 #define CFS_APPEND_WINDOW	256	/* on an append connection: below the 2048 and 200 a server

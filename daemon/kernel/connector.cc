@@ -163,8 +163,11 @@ void Connector::down(std::uint32_t node, std::uint32_t conn_class, std::uint32_t
   if (!valid(conn_class, slot)) return;
   const Key key{node, conn_class, slot};
   Connection& connection = connections_[key];
-  if (connection.state == State::kUp && now_ms - connection.since_ms >= kLastingMs) {
-    nodes_[node].failures = 0;
+  if (connection.state == State::kUp) {
+    if (now_ms - connection.since_ms >= kLastingMs) nodes_[node].failures = 0;
+    // the kernel asks for one only when it has none of the class
+    auto& wanted = nodes_[node].wanted_until[conn_class];
+    wanted = std::max(wanted, now_ms + kWantedMs);
   }
   fail(key, connection, now_ms);
 }

@@ -205,6 +205,16 @@ TEST_F(ConnectorTest, BrokenConnectionComesBackWhileWanted) {
   EXPECT_EQ(dials(), 1u);
 }
 
+TEST_F(ConnectorTest, OneOfTwoThatIsLostAfterALongTimeComesBack) {
+  bring_up(5, CFS_CONN_READ);
+  connector.up(5, CFS_CONN_READ, 1, 2);
+  dials();
+  const std::int64_t late = 10 * Connector::kUpWantedMs;
+  connector.down(5, CFS_CONN_READ, 1, late);
+  connector.run_due(late + 2 * Connector::kBackoffMinMs);
+  EXPECT_EQ(dials(), 1u);
+}
+
 TEST_F(ConnectorTest, NobodyWantsItAnyMore) {
   connector.need(5, CFS_CONN_OVERWRITE, 0);
   dials();
