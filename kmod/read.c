@@ -33,7 +33,7 @@
 
 #define CFS_READ_POOL	16	/* objects kept so that reads go on without memory */
 #define CFS_AGAIN_MAX	20	/* times a replica may say "try again" before another is asked */
-#define CFS_LEADER_MS	3000	/* all replicas are asked for the leader, since it failed */
+#define CFS_LEADER_MS	3000	/* so long after the first attempt only the leader will do */
 #define CFS_HEDGE_TIMES	4	/* the usual time of a packet, then it is hedged */
 #define CFS_HEDGE_MIN_MS	100
 #define CFS_HEDGE_MAX_MS	500
@@ -183,6 +183,7 @@ static void cfs_rpiece_go_on(struct cfs_rpiece *rp)
 	rp->turn = 0;
 	rp->round = 0;
 	rp->leader_until = 0;
+	rp->sent = 0;
 	cfs_wait_change(&rp->wait, 0);
 }
 
@@ -343,7 +344,7 @@ static void cfs_rpiece_next(struct cfs_rpiece *rp, struct cfs_dp *dp)
 	unsigned int pause = 0;
 
 	if (!rp->leader_until)
-		rp->leader_until = cfs_after_ms(CFS_LEADER_MS);
+		rp->leader_until = (rp->sent ?: get_jiffies_64()) + msecs_to_jiffies(CFS_LEADER_MS);
 	rp->again = 0;
 	rp->turn++;
 	if (rp->turn >= dp->nhosts) {
