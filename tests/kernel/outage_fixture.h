@@ -165,7 +165,8 @@ class Outage : public DataFaults {
  protected:
   /// Well above what is seen, on an emulated machine with other work; below every deadline of a dead connection.
   static constexpr long kSoonMs = 8000;
-  static constexpr size_t kPlaces = 2048;  ///< so many overwrites take longer than the quarantine of one
+  static constexpr size_t kPlaces =
+      2048;  ///< so many overwrites take longer than the quarantine of one
 
   void SetUp() override {
     DataFaults::SetUp();

@@ -105,9 +105,11 @@ class Chaos : public Outage {
            net_.heal();
          },
          4000},
-        {"slow disk" + who, ask("delay" + data + "&value=700"), ask("delay" + data + "&value=0"), 3000},
+        {"slow disk" + who, ask("delay" + data + "&value=700"), ask("delay" + data + "&value=0"),
+         3000},
         {"meta node stopped" + who, ask("stop" + meta), ask("start" + meta), 2000},
-        {"leader of " + dp + " moved", ask("leader&to=" + std::to_string(node) + "&" + dp), nothing, 300},
+        {"leader of " + dp + " moved", ask("leader&to=" + std::to_string(node) + "&" + dp), nothing,
+         300},
         {"connections reset",
          [] {
            for (int i = 0; i < 3; i++) data_node(i, "reset");
@@ -116,7 +118,8 @@ class Chaos : public Outage {
         {"replies lost", set("close_after=5"), set("close_after=0"), 500},
         {"replies corrupted", set("corrupt_crc=3"), set("corrupt_crc=0"), 500},
         {"partitions read-only", [] { all_partitions("ro"); }, [] { all_partitions("rw"); }, 2000},
-        {"partition full", set("full=" + std::to_string(1 + random(kPartitions))), set("full=0"), 2000},
+        {"partition full", set("full=" + std::to_string(1 + random(kPartitions))), set("full=0"),
+         2000},
         {"daemon killed", stop_daemon, start_daemon, 1500},
         {"daemon and data node gone" + who,
          [node] {
