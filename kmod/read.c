@@ -15,8 +15,8 @@
  *           fresh, the file is gone, the mount is forced or soft.
  *
  * Replicas. Appended bytes are the same on all replicas. Overwritten bytes are certain on the raft
- * leader only, so it is asked first, with the opcode that others refuse; when it fails, the others
- * are asked in the same way, since one of them may lead now. After CFS_LEADER_MS, longer than an
+ * leader only, so it is asked first, with the opcode that others refuse; when it fails, or
+ * none is known, the others are asked in the same way, since one of them may lead now. After CFS_LEADER_MS, longer than an
  * election, any replica will do, or a partition that has lost its majority could not be read at all.
  * Source: CubeFS v3.5.3, sdk/data/stream/extent_reader.go, datanode/wrap_operator.go.
  *
@@ -530,7 +530,7 @@ static void cfs_rpiece_hedge(struct work_struct *work)
 static void cfs_rpiece_send(struct cfs_rpiece *rp, struct cfs_dp *dp, struct cfs_conn *conn)
 {
 	struct cfs_pkt *pkt = &rp->pkt;
-	bool leader = (!rp->leader_until || !cfs_passed(rp->leader_until)) && dp->leader != 0xFF &&
+	bool leader = (!rp->leader_until || !cfs_passed(rp->leader_until)) &&
 		      !(pkt->csb->mount_flags & CFS_MR_FOLLOWER_READ);
 
 	pkt->hdr = (struct cfs_pkt_hdr){

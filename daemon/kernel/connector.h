@@ -63,15 +63,17 @@ class Connector {
   void need(std::uint32_t node, std::uint32_t conn_class, std::int64_t now_ms);
   void up(std::uint32_t node, std::uint32_t conn_class, std::uint32_t slot, std::int64_t now_ms);
   void down(std::uint32_t node, std::uint32_t conn_class, std::uint32_t slot, std::int64_t now_ms);
-  /// Requests have waited on this connection for a while and nothing comes.
+  /// Requests have waited on this connection for a while and nothing comes. It may be one that a
+  /// former daemon has ordered.
   void silent(std::uint32_t node, std::uint32_t conn_class, std::uint32_t slot);
-  /// Nothing answers for the node, or did for a while: what is silent is closed, so that its
-  /// requests go to other replicas. Overwrites stay: without their reply newer bytes for the same
-  /// place wait (CFS_QUARANTINE_S), longer than a retransmission takes when the path is back.
+  /// Nothing answers for the node: what is silent is closed, so that its requests go to other
+  /// replicas, and the kernel avoids the node. Overwrites stay: without their reply newer bytes for
+  /// the same place wait (CFS_QUARANTINE_S), longer than a retransmission takes when the path is back.
   void path_lost(std::uint32_t node);
   /// Nothing answers for the node while others do: its overwrites go to the next leader, too.
   void host_lost(std::uint32_t node);
-  /// The path to the node was broken and is there again: the same, and all are dialled.
+  /// The path to the node was broken and is there again: what is silent is closed, without
+  /// overwrites, and all are dialled. Nothing speaks against the node.
   void path_back(std::uint32_t node, std::int64_t now_ms);
   /// A link came up, an address or a route was added: try whatever failed again, now.
   void network_changed(std::int64_t now_ms);

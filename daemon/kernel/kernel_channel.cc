@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::size_t kRowsPerCommand = 4096;
 constexpr Millis kPollStop{10};
+constexpr std::uint32_t kCloseFlagsMinor = 5;  ///< older kernels take no flags in CFS_IOC_CLOSE
 
 Error device_error(const char* path) {
   switch (errno) {
@@ -235,7 +236,7 @@ Result<void> KernelChannel::connect(const cfs_connect& order) {
 
 Result<void> KernelChannel::close_connection(const cfs_connect& order) {
   cfs_connect copy = order;
-  if ((abi() & 0xFFFF) < 5) copy.flags = 0;  // an older kernel takes none
+  if ((abi() & 0xFFFF) < kCloseFlagsMinor) copy.flags = 0;
   return command(CFS_IOC_CLOSE, &copy, "close");
 }
 

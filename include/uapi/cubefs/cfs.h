@@ -47,7 +47,8 @@
  *        An older daemon fills no cache and does nothing for the events; an older kernel leaves volume 0.
  *   1.3  CFS_UNLINK_LATER with CFS_UNLINK_LEFT and CFS_EVICT_UNLINK. An older side does not know it and removes at once.
  *   1.4  CFS_CREATE_AHEAD with CFS_ATTR_AHEAD, and CFS_CREATE_MADE, which follows only an answer of the former.
- *   1.5  CFS_CLOSE_LOST. An older kernel takes no flags.
+ *   1.5  CFS_CLOSE_LOST; an older kernel takes no flags. At attach CFS_EV_CONN_UP comes for each connection that is up, and
+ *        CFS_EV_CONN_SILENT again as long as a silence lasts: an older daemon takes both for news.
  */
 #ifndef _UAPI_CUBEFS_CFS_H
 #define _UAPI_CUBEFS_CFS_H
